@@ -33,7 +33,7 @@ call_command("check")
 
 
 def run(*command: str | Path, cwd: Path = PROJECT) -> None:
-    print("$", *command, flush=True)  # noqa: T201 - a script that tells what it does
+    print("$", *command, flush=True)
     subprocess.run(command, cwd=cwd, check=True)
 
 
