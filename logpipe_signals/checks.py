@@ -1,0 +1,1 @@
+"""System checks: what would lose or stop messages is said at start-up, with the cure."""

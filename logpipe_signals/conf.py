@@ -1,0 +1,133 @@
+"""
+Every `LOGPIPE` setting with its default, unit and meaning, read on each access.
+
+    from logpipe_signals.conf import settings
+    settings.RELAY
+
+The names of django-logpipe 1.6 keep their names, meanings and defaults. A dotted path into django-logpipe's backends
+(`logpipe.backend.kafka.Producer`) is read as the same path in this package, so a project's settings move unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_type_hints
+
+from django.conf import settings as django_settings
+
+PREDECESSOR = "logpipe.backend."
+PACKAGE_BACKENDS = "logpipe_signals.backend."
+
+
+class LogpipeSettings:
+    """One annotated attribute a setting. Reading one looks in `settings.LOGPIPE` first, then here."""
+
+    # --- where things go (django-logpipe's names) -------------------------------------------------------------------
+    PRODUCER_BACKEND: str = "logpipe_signals.backend.kafka.Producer"
+    """Dotted path of the class that writes to the log: `backend.kafka|confluent|kinesis|database|dummy`."""
+    CONSUMER_BACKEND: str = "logpipe_signals.backend.kafka.Consumer"
+    """Dotted path of the class that reads from the log."""
+    OFFSET_BACKEND: str = "logpipe_signals.backend.kafka.ModelOffsetStore"
+    """Dotted path of the class that keeps positions."""
+    DEFAULT_FORMAT: str = "json"
+    """The format of what is sent: `json`, `msgpack` (extra `[msgpack]`), `pickle`, or one given to `formats.register`."""
+    ALLOW_INCOMING_PICKLE: bool = False
+    """Whether pickles are read from the wire. A pickle runs code of whoever wrote it: leave it off."""
+    PRODUCER_ID: str = ""
+    """Sent as the envelope's `producer` member when it is not empty."""
+    MIN_MESSAGE_LAG_MS: int = 0
+    """Milliseconds a record has to be old before it is applied."""
+
+    # --- Kafka (django-logpipe's names) -----------------------------------------------------------------------------
+    KAFKA_BOOTSTRAP_SERVERS: list[str] | str = ["localhost:9092"]
+    """`host:port` of some brokers, a list or a comma-separated string."""
+    KAFKA_KWARGS: Mapping[str, Any] = {}
+    """Passed to every Kafka client: TLS, SASL, client ids."""
+    KAFKA_CONSUMER_KWARGS: Mapping[str, Any] = {}
+    """Passed to Kafka consumers only; `group_id` names the consumer group."""
+    KAFKA_PRODUCER_KWARGS: Mapping[str, Any] = {}
+    """Passed to Kafka producers only."""
+    KAFKA_SEND_TIMEOUT: int = 10
+    """Seconds `Producer.send` waits for the acknowledgement of one message."""
+    KAFKA_MAX_SEND_RETRIES: int = 0
+    """Retries of one send inside the client for `Producer.send` by hand; the relay retries by its own rules."""
+    KAFKA_FENCING: Literal["sequence", "transactions"] = "sequence"
+    """What keeps out a relay that was frozen past its lease: consumers by `sequence`, or the broker by `transactions`."""
+
+    # --- Kinesis (django-logpipe's names) ---------------------------------------------------------------------------
+    KINESIS_REGION: str = ""
+    """AWS region; empty: what boto3's own chain says, else `us-east-1`."""
+    KINESIS_ENDPOINT_URL: str = ""
+    """Another endpoint than AWS's own: a mock, a VPC endpoint."""
+    KINESIS_FETCH_LIMIT: int = 25
+    """Records a `GetRecords` call asks for, at most 10,000."""
+    KINESIS_SEQ_NUM_CACHE_SIZE: int = 1000
+    """How many keys' last sequence numbers are remembered for `SequenceNumberForOrdering`."""
+    KINESIS_SHARD_ITERATOR_TYPE: str = "TRIM_HORIZON"
+    """Where a shard without a checkpoint is read from: `TRIM_HORIZON` or `LATEST`."""
+
+    # --- publishing -------------------------------------------------------------------------------------------------
+    RELAY: Literal["inline", "worker"] = "inline"
+    """Who sends: `inline`, the process that saved, after its commit; `worker`, `manage.py run_relay`."""
+    RELAY_BATCH_SIZE: int = 500
+    """Outbox rows a relay claims at once."""
+    RELAY_POLL_SECONDS: float = 1.0
+    """How often an idle relay looks at the outbox when nothing wakes it."""
+    RELAY_SEND_TIMEOUT_SECONDS: float = 10.0
+    """How long a relay waits for a batch's acknowledgements; it always ends before the lease does."""
+    RELAY_RETRY_SECONDS: float = 1.0
+    """First pause of a row the broker refused for now; doubles with jitter at each try."""
+    RELAY_MAX_RETRY_SECONDS: float = 60.0
+    """Longest pause between two tries of one row."""
+    INLINE_WAIT_SECONDS: float = 2.0
+    """The most time an inline send may add to the caller after its commit."""
+    INLINE_BATCHES: int = 4
+    """The most batches an inline send drains before it leaves the rest to the sweeper."""
+    BREAKER_SECONDS: float = 30.0
+    """For how long inline sends are left to the sweeper after the broker was found away."""
+    SWEEP_SECONDS: float = 2.0
+    """How often the inline relay's sweeper thread looks for what was left behind."""
+    LANES: int = 64
+    """Lanes of a new database. Kept there from then on; changing the setting later changes nothing, a check says so."""
+    LEASE_SECONDS: float = 15.0
+    """How long a relay that died keeps others from its lanes; renewed at every third of it."""
+    SOURCE: str = ""
+    """Names the publisher's database in messages; empty: a random name made once and kept in the database."""
+
+    # --- the embedded log -------------------------------------------------------------------------------------------
+    DATABASE_LOG_ALIAS: str = "default"
+    """The database alias that holds the embedded log's topics."""
+    DATABASE_LOG_PARTITIONS: int = 4
+    """Partitions of a topic made on the embedded log."""
+    DATABASE_LOG_POLL_SECONDS: float = 0.25
+    """How often a waiting reader of the embedded log looks again."""
+
+    # --- consuming --------------------------------------------------------------------------------------------------
+    CONSUMER_GROUP: str = ""
+    """The consumer group's name; empty: `group_id` of `KAFKA_CONSUMER_KWARGS`, else `logpipe`."""
+    CONSUMER_DATABASE: str = ""
+    """The alias that keeps positions and applied rows; empty: what the router says for positions."""
+    CONSUMER_BATCH_SIZE: int = 500
+    """Records a consumer polls and applies at once."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.isupper():
+            return object.__getattribute__(self, name)
+        declared = getattr(django_settings, "LOGPIPE", {})
+        value = declared[name] if name in declared else object.__getattribute__(self, name)
+        if isinstance(value, str) and value.startswith(PREDECESSOR):
+            return PACKAGE_BACKENDS + value.removeprefix(PREDECESSOR)
+        return value
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Return the name of every setting there is."""
+        return frozenset(name for name in get_type_hints(cls) if name.isupper())
+
+
+settings = LogpipeSettings()
+
+
+def consumer_group() -> str:
+    """Return the consumer group's name, wherever it was set."""
+    return str(settings.CONSUMER_GROUP or settings.KAFKA_CONSUMER_KWARGS.get("group_id") or "logpipe")

@@ -1,0 +1,145 @@
+"""
+The envelope: type, version and message, to bytes and back.
+
+    json:{"type":"person","version":1,"message":{"first_name":"Joe"}}
+
+is the whole of it, as django-logpipe writes it. What the relay adds (identity, source, sequence, trace) is `Meta`: it
+travels in headers, and on a log without headers in a `meta` member at the end of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from logpipe_signals import formats
+from logpipe_signals.exceptions import LogPipeError
+
+DELETED_SUFFIX = ".deleted"
+IDENTITY_HEADER = "logpipe-identity"
+SOURCE_HEADER = "logpipe-source"
+SEQUENCE_HEADER = "logpipe-sequence"
+OPERATION_HEADER = "logpipe-operation"
+_HEADERS = {
+    IDENTITY_HEADER: "identity",
+    SOURCE_HEADER: "source",
+    SEQUENCE_HEADER: "sequence",
+    OPERATION_HEADER: "operation",
+}
+
+
+class MalformedEnvelope(LogPipeError):
+    """The bytes are no envelope; the text says which part is missing or wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """
+    What the relay adds to a message.
+
+    identity:  `type:primary key`, the row a message is about ("" for messages sent by hand).
+    source:    Names the publisher's database.
+    sequence:  Grows with each newer state of a row, within a source; 0 when there is none.
+    operation: upsert, delete or retract.
+    """
+
+    identity: str = ""
+    source: str = ""
+    sequence: int = 0
+    operation: str = ""
+
+    def as_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """Return the headers that carry this."""
+        pairs = [(header, getattr(self, name)) for header, name in _HEADERS.items()]
+        return tuple((header, str(value).encode()) for header, value in pairs if value)
+
+    def as_member(self) -> dict[str, Any]:
+        """Return the body's `meta` member that carries this."""
+        return {name: value for name in _HEADERS.values() if (value := getattr(self, name))}
+
+    @classmethod
+    def from_headers(cls, headers: Iterable[tuple[str, bytes | None]]) -> Meta:
+        """Read what headers carry; foreign and unreadable ones are passed over."""
+        found = {_HEADERS[name]: (value or b"").decode(errors="replace") for name, value in headers if name in _HEADERS}
+        return cls.from_member(found)
+
+    @classmethod
+    def from_member(cls, member: object) -> Meta:
+        """Read a `meta` member; what is no such thing counts as absent."""
+        if not isinstance(member, Mapping):
+            return cls()
+        texts = {name: str(member.get(name) or "") for name in ("identity", "source", "operation")}
+        sequence = str(member.get("sequence") or "0")
+        return cls(**texts, sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A message with its type and version."""
+
+    type: str
+    version: int
+    message: Any
+    producer: str = ""
+    meta: Meta = Meta()
+
+    @property
+    def is_delete(self) -> bool:
+        """Tell whether the message says that its row is gone."""
+        return self.type.endswith(DELETED_SUFFIX)
+
+    @property
+    def base_type(self) -> str:
+        """Return the type without `.deleted`."""
+        return self.type.removesuffix(DELETED_SUFFIX)
+
+    def render(self, format_code: str, *, meta_in_body: bool = False) -> bytes:
+        """Return `format:body`, with the members in django-logpipe's order."""
+        body: dict[str, Any] = {"type": self.type, "version": self.version, "message": self.message}
+        if self.producer:
+            body["producer"] = self.producer
+        if meta_in_body and (member := self.meta.as_member()):
+            body["meta"] = member
+        return formats.render(format_code, body)
+
+    @classmethod
+    def parse(cls, value: bytes | str, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
+        """
+        Read an envelope.
+
+        Raises:
+            MalformedEnvelope: The bytes are no envelope.
+        """
+        body = _body(value)
+        envelope = cls(
+            type=_member(body, "type", str),
+            version=_member(body, "version", int),
+            message=_member(body, "message", object),
+            producer=str(body.get("producer") or ""),
+            meta=Meta.from_member(body.get("meta")),
+        )
+        from_headers = Meta.from_headers(headers)
+        return replace(envelope, meta=from_headers) if from_headers != Meta() else envelope
+
+
+def _body(value: bytes | str) -> Mapping[str, Any]:
+    try:
+        body = formats.parse(value)
+    except Exception as error:  # A parser may raise anything on hostile bytes, RecursionError included.
+        known = isinstance(error, LogPipeError)
+        raise MalformedEnvelope(
+            str(error) if known else f"The body does not parse: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(body, Mapping):
+        raise MalformedEnvelope(f"The body is a {type(body).__name__}, not an object with type, version and message.")
+    return body
+
+
+def _member(body: Mapping[str, Any], name: str, kind: type) -> Any:
+    if name not in body:
+        raise MalformedEnvelope(f"The top-level {name!r} is missing.")
+    value = body[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise MalformedEnvelope(f"The top-level {name!r} is a {type(value).__name__}, not a {kind.__name__}.")
+    return value

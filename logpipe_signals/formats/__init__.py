@@ -1,0 +1,101 @@
+"""
+Formats by their code: what stands before the colon on the wire.
+
+    register("json", JSONRenderer(), JSONParser()); render("json", {...}) == b'json:{...}'; parse(b'json:{...}') == {...}
+
+A renderer has `render(data) -> bytes`, a parser `parse(stream) -> dict`, as in Django REST Framework.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import IO, Any, NamedTuple, Protocol
+
+from logpipe_signals.conf import settings
+from logpipe_signals.exceptions import UnknownFormatError
+from logpipe_signals.formats.json import JSONParser, JSONRenderer
+from logpipe_signals.formats.msgpack import MsgPackParser, MsgPackRenderer
+from logpipe_signals.formats.pickle import PickleParser, PickleRenderer
+
+FORMAT_JSON = "json"
+FORMAT_MSGPACK = "msgpack"
+FORMAT_PICKLE = "pickle"
+DELIMITER = b":"
+LONGEST_CODE = 32
+
+
+class Renderer(Protocol):
+    """Turns a dict into bytes."""
+
+    def render(self, data: Any, /) -> bytes: ...
+
+
+class Parser(Protocol):
+    """Turns a stream of bytes into a dict."""
+
+    def parse(self, stream: IO[bytes], /) -> Any: ...
+
+
+class Format(NamedTuple):
+    """Both directions of one format."""
+
+    renderer: Any
+    parser: Any
+
+
+_formats: dict[bytes, Format] = {}
+
+
+def register(code: str, renderer: Any, parser: Any) -> None:
+    """Make a format known under its code; a later registration replaces an earlier one."""
+    _formats[code.encode()] = Format(renderer, parser)
+
+
+def unregister(code: str) -> None:
+    """Forget a format; one that is not there is no error."""
+    _formats.pop(code.encode(), None)
+
+
+def render(code: str, data: Any) -> bytes:
+    """
+    Return `code:body`.
+
+    Raises:
+        UnknownFormatError: No format has this code.
+    """
+    return code.encode() + DELIMITER + _format(code.encode()).renderer.render(data)
+
+
+def parse(data: bytes | str) -> Any:
+    """
+    Return what a renderer was given.
+
+    Raises:
+        UnknownFormatError: The bytes name no format, one that is not registered, or pickle while it is refused.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    code, delimiter, body = raw.partition(DELIMITER)
+    if not delimiter or len(code) > LONGEST_CODE:
+        raise UnknownFormatError("The value names no format: it has to start with one and a colon, as in 'json:{...}'.")
+    if code == FORMAT_PICKLE.encode() and not settings.ALLOW_INCOMING_PICKLE:
+        raise UnknownFormatError(
+            "A pickle was refused: reading one runs its sender's code. Ask the sender for json, or, if you trust every "
+            "writer of the topic, set LOGPIPE['ALLOW_INCOMING_PICKLE'] = True."
+        )
+    return _format(code).parser.parse(BytesIO(body))
+
+
+def _format(code: bytes) -> Format:
+    try:
+        return _formats[code]
+    except KeyError:
+        known = ", ".join(sorted(name.decode() for name in _formats))
+        raise UnknownFormatError(
+            f"Unknown format {code.decode(errors='replace')!r}. Known: {known}. "
+            "Add one with logpipe_signals.formats.register(code, renderer, parser)."
+        ) from None
+
+
+register(FORMAT_JSON, JSONRenderer(), JSONParser())
+register(FORMAT_MSGPACK, MsgPackRenderer(), MsgPackParser())
+register(FORMAT_PICKLE, PickleRenderer(), PickleParser())

@@ -1,0 +1,19 @@
+"""The tables: outbox, source, leases, offsets, applied sequences, dead letters, and the embedded log."""
+
+from logpipe_signals.models.database_log import LogPartition, LogRecord
+from logpipe_signals.models.dead_letters import DeadLetter
+from logpipe_signals.models.leases import Lease
+from logpipe_signals.models.offsets import AppliedSequence, Offset
+from logpipe_signals.models.outbox import OutboxRow
+from logpipe_signals.models.source import Source
+
+__all__ = [
+    "AppliedSequence",
+    "DeadLetter",
+    "Lease",
+    "LogPartition",
+    "LogRecord",
+    "Offset",
+    "OutboxRow",
+    "Source",
+]

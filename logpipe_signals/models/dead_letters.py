@@ -1,0 +1,63 @@
+"""Dead letters: what could not be sent or applied, with everything needed to understand and replay it."""
+
+from __future__ import annotations
+
+from django.db import models
+from model_utils.models import TimeStampedModel
+
+
+class Side(models.TextChoices):
+    """Where the message got stuck."""
+
+    PUBLISHER = "publisher", "publisher"
+    CONSUMER = "consumer", "consumer"
+
+
+class DeadLetterState(models.TextChoices):
+    """What became of it."""
+
+    OPEN = "open", "open"
+    PARKED = "parked", "parked"
+    REPLAYED = "replayed", "replayed"
+    SUPERSEDED = "superseded", "superseded"
+    SKIPPED = "skipped", "skipped"
+
+
+class DeadLetter(TimeStampedModel):
+    """
+    A message set aside.
+
+    A publisher's has `publication` and `object_id` (and bytes when it could be serialised), a consumer's `group`,
+    `partition` and `offset`. `headers` is a list of [name, base64 of the value].
+    """
+
+    side = models.CharField(max_length=10, choices=Side)
+    state = models.CharField(max_length=10, choices=DeadLetterState, default=DeadLetterState.OPEN)
+    topic = models.CharField(max_length=255)
+    partition = models.CharField(max_length=128, blank=True, default="")
+    offset = models.CharField(max_length=128, blank=True, default="")
+    group = models.CharField(max_length=200, blank=True, default="")
+    publication = models.CharField(max_length=200, blank=True, default="")
+    object_id = models.TextField(blank=True, default="")
+    identity = models.CharField(max_length=255, blank=True, default="")
+    message_type = models.CharField(max_length=200, blank=True, default="")
+    version = models.IntegerField(null=True, blank=True)
+    source = models.CharField(max_length=64, blank=True, default="")
+    sequence = models.BigIntegerField(null=True, blank=True)
+    key = models.BinaryField(null=True)
+    value = models.BinaryField(null=True)
+    headers = models.JSONField(default=list)
+    reason = models.CharField(max_length=64, help_text="The error's class name.")
+    error = models.TextField()
+    traceback = models.TextField(blank=True, default="")
+    attempts = models.IntegerField(default=1)
+
+    class Meta:
+        verbose_name = "dead letter"
+        indexes = [
+            models.Index(fields=["state", "side", "created"], name="logpipe_dead_letter_state"),
+            models.Index(fields=["identity", "state"], name="logpipe_dead_letter_identity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.topic} {self.identity or self.offset}: {self.reason}"

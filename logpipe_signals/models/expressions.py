@@ -1,0 +1,88 @@
+"""Expressions in the dialects of PostgreSQL, SQLite and MariaDB/MySQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.db.models import Expression, F, Func, Value
+from django.db.models.functions import Cast, Concat
+
+from logpipe_signals.keys import lane_of
+
+
+class DatabaseNow(Func):
+    """The database's own clock, which goes on inside a transaction (`now()` of PostgreSQL stands still there)."""
+
+    template = "%(function)s"
+    output_field = models.DateTimeField()
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW')")
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="CLOCK_TIMESTAMP()")
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="SYSDATE(6)")
+
+
+class SecondsFromNow(Func):
+    """The database's own clock plus some seconds, in the column's resolution."""
+
+    output_field = models.DateTimeField()
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(Value(float(seconds), output_field=models.FloatField()))
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        template = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW', (%(expressions)s) || ' seconds')"
+        return super().as_sql(compiler, connection, template=template)
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        template = "(CLOCK_TIMESTAMP() + (%(expressions)s)::double precision * INTERVAL '1 second')"
+        return super().as_sql(compiler, connection, template=template)
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        template = "(SYSDATE(6) + INTERVAL ROUND(1000000 * (%(expressions)s)) MICROSECOND)"
+        return super().as_sql(compiler, connection, template=template)
+
+
+class LaneOf(Func):
+    """`keys.lane_of` in SQL: LaneOf(topic, key expression, lanes)."""
+
+    output_field = models.SmallIntegerField()
+
+    def __init__(self, topic: str, key: Expression | F, lanes: int) -> None:
+        text = Concat(Value(f"{topic}:"), Cast(key, models.TextField()), output_field=models.TextField())
+        super().__init__(text, Value(lanes, output_field=models.IntegerField()))
+
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, function="LOGPIPE_LANE")
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        template = "MOD(('x' || LEFT(MD5(%(expressions)s), 8))::bit(32)::bigint, {lanes})"
+        return self._with_lanes(compiler, connection, template)
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        template = "MOD(CONV(LEFT(MD5(%(expressions)s), 8), 16, 10), {lanes})"
+        return self._with_lanes(compiler, connection, template)
+
+    def _with_lanes(self, compiler: Any, connection: BaseDatabaseWrapper, template: str) -> Any:
+        text, lanes = self.get_source_expressions()
+        return Func(text, template=template.format(lanes=int(lanes.value))).as_sql(compiler, connection)
+
+
+def _teach_sqlite(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    if connection.vendor == "sqlite":
+        connection.connection.create_function("LOGPIPE_LANE", 2, _sqlite_lane, deterministic=True)
+
+
+def _sqlite_lane(text: str, lanes: int) -> int:
+    topic, _, key = text.partition(":")
+    return lane_of(topic, key, lanes)
+
+
+connection_created.connect(_teach_sqlite, dispatch_uid="logpipe_signals.lane_of")

@@ -1,0 +1,79 @@
+"""The outbox: one row for each intent to publish, written in the transaction of the change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models.functions import Now
+
+from logpipe_signals.models.leases import Lease
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Operation(models.TextChoices):
+    """What happened to the row, as far as publishing is concerned."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+    RETRACT = "retract"
+
+
+class OutboxQuerySet(models.QuerySet["OutboxRow"]):
+    """The verbs of the outbox."""
+
+    def in_lanes(self, lanes: Iterable[int]) -> Self:
+        """Keep the rows of these lanes."""
+        return self.filter(lane__in=lanes)
+
+    def ready(self, now: models.Expression) -> Self:
+        """Leave out the rows that wait for another try."""
+        return self.filter(models.Q(retry_at=None) | models.Q(retry_at__lte=now))
+
+    def retire(self, ids: Collection[int], *, tokens: Sequence[tuple[int, int]] | None = None) -> int:
+        """
+        Delete exactly these rows, and return how many were there.
+
+        With `tokens` ((lane, token) of the leases they were claimed under) a row whose lane has another owner by now
+        stays: its new owner sends it again.
+        """
+        rows = self.filter(pk__in=ids)
+        if tokens is not None:
+            held = Lease.objects.using(self.db).lanes_with_tokens(tokens)
+            rows = rows.filter(lane__in=models.Subquery(held))
+        return rows._raw_delete(self.db) or 0
+
+
+class OutboxRow(models.Model):
+    """
+    One intent to publish.
+
+    `object_id` is the text of the primary key's database value (`keys.encode_pk`), `key` the message key as captured;
+    (topic, key) decides the lane. `payload` holds what cannot be read later: for a delete, the JSON of its message.
+    No unique constraint, so that no two transactions ever wait for each other here.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    publication = models.CharField(max_length=200)
+    object_id = models.TextField()
+    key = models.TextField()
+    lane = models.SmallIntegerField()
+    operation = models.CharField(max_length=8, choices=Operation, default=Operation.UPSERT)
+    priority = models.SmallIntegerField(db_default=0, help_text="0: live changes; higher: later, as backfills.")
+    payload = models.BinaryField(null=True)
+    headers = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    attempts = models.SmallIntegerField(db_default=0)
+    retry_at = models.DateTimeField(null=True)
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "outbox row"
+        indexes = [models.Index(fields=["lane", "priority", "id"], name="logpipe_outbox_lane")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.publication} {self.object_id}"

@@ -1,0 +1,344 @@
+"""
+Publications and subscriptions: which model goes to which topic, through which serializer.
+
+    @publishes("people", "people.serializers.PersonSerializer")
+    class Person(models.Model): ...
+
+    publishes("users", UserSerializer)(User)          # a model of another package, in a publishers.py
+
+    @subscribes("people")
+    class PersonSerializer(serializers.ModelSerializer): ...
+
+A publication is one model on one topic. Declared again with a serializer of another version or type, it is sent in both,
+from one read of the row. Nothing here imports a model or a broker's client; dotted paths are resolved when the apps are
+ready, and what does not resolve becomes a system check, not an exception at import.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from django.db import models
+from django.db.models.signals import class_prepared
+from django.utils.module_loading import import_string
+
+from logpipe_signals.exceptions import DeclarationError
+
+if TYPE_CHECKING:
+    from logpipe_signals.consuming.consumer import Consumer
+
+SerializerClass = type[Any]
+ModelType = TypeVar("ModelType", bound=type[models.Model])
+SerializerType = TypeVar("SerializerType", bound=SerializerClass)
+ConsumerFactory = Callable[[], "Consumer"]
+DeleteMode = Literal["message", "tombstone", "both", "ignore"]
+DELETE_MODES = ("message", "tombstone", "both", "ignore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicationOptions:
+    """
+    How a publication behaves.
+
+    delete:           What a deleted row sends: a `<type>.deleted` message, a tombstone, both, or nothing ("ignore").
+    select_related:   Relations read with the row, as in `QuerySet.select_related`.
+    prefetch_related: Relations read with a batch, as in `QuerySet.prefetch_related`.
+    lookup_fields:    Serializer fields that a delete message holds, by which the consumer finds the row. By default the
+                      named parameters of `lookup_instance`, else KEY_FIELD, else the primary key.
+    """
+
+    delete: DeleteMode = "message"
+    select_related: tuple[str, ...] = ()
+    prefetch_related: tuple[Any, ...] = ()
+    lookup_fields: tuple[str, ...] | None = None
+
+
+class Publication:
+    """
+    One model on one topic.
+
+    Attributes:
+        model: The model that was declared; captures go by its concrete model.
+        topic: Where its messages go (Kinesis: the stream).
+        name: What outbox rows carry; by default `app.model:topic`. It has to stay the same while rows are pending.
+        options: See PublicationOptions.
+    """
+
+    def __init__(self, model: type[models.Model], topic: str, name: str, options: PublicationOptions) -> None:
+        self.model = model
+        self.topic = topic
+        self.name = name
+        self.options = options
+        self._declared: list[SerializerClass | str] = []
+
+    def __repr__(self) -> str:
+        return f"<Publication {self.name}>"
+
+    def add_serializer(self, serializer: SerializerClass | str) -> None:
+        """Send the rows through this serializer too; naming it twice is once."""
+        if serializer not in self._declared:
+            self._declared.append(serializer)
+            self.__dict__.pop("serializer_classes", None)
+
+    @cached_property
+    def serializer_classes(self) -> tuple[SerializerClass, ...]:
+        """
+        The serializers, oldest version first.
+
+        Raises:
+            DeclarationError: A dotted path does not import, or MESSAGE_TYPE or VERSION is missing or wrong.
+        """
+        loaded = [load_serializer(declared, f"Publication {self.name!r}") for declared in self._declared]
+        return tuple(sorted(loaded, key=lambda cls: (cls.MESSAGE_TYPE, cls.VERSION)))
+
+    @property
+    def concrete_model(self) -> type[models.Model]:
+        """Return the model that has the table."""
+        return self.model._meta.concrete_model or self.model
+
+    @cached_property
+    def key_field(self) -> str | None:
+        """The serializers' KEY_FIELD; None means that the primary key is the key."""
+        return getattr(self.serializer_classes[0], "KEY_FIELD", None)
+
+    @cached_property
+    def key_column(self) -> models.Field[Any, Any] | None:
+        """The model's own column whose text is the key, or None where only the serializer can tell."""
+        if self.key_field is None:
+            return self.model._meta.pk
+        field = self.serializer_classes[0]().fields.get(self.key_field)
+        source = getattr(field, "source", None)
+        columns = {column.name: column for column in self.model._meta.concrete_fields}
+        return columns.get(source) or next((c for c in columns.values() if c.attname == source), None)
+
+    @cached_property
+    def lookup_fields(self) -> tuple[str, ...]:
+        """The serializer fields a delete message holds."""
+        if self.options.lookup_fields is not None:
+            return self.options.lookup_fields
+        serializer_class = self.serializer_classes[0]
+        fields = serializer_class().fields
+        named = [name for name in _lookup_parameters(serializer_class) if name in fields]
+        pk = self.model._meta.pk
+        return (
+            tuple(named)
+            or tuple(name for name in (self.key_field, getattr(pk, "name", None), "pk") if name and name in fields)[:1]
+        )
+
+
+class PublicationRegistry:
+    """All publications by name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Publication] = {}
+        self._abstract: list[tuple[type[models.Model], Callable[[type[models.Model]], object]]] = []
+        self.problems: list[DeclarationError] = []
+
+    def __iter__(self) -> Iterator[Publication]:
+        return iter(list(self._by_name.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def get(self, name: str) -> Publication | None:
+        """Return the publication of a name, or None: an outbox row may carry one of another release."""
+        return self._by_name.get(name)
+
+    def declare(
+        self,
+        model: type[models.Model],
+        topic: str,
+        serializer: SerializerClass | str,
+        *,
+        name: str | None,
+        options: PublicationOptions,
+    ) -> Publication:
+        """Add a serializer to the publication of a model on a topic, making it when it is the first."""
+        name = name or f"{model._meta.label_lower}:{topic}"
+        publication = self._by_name.setdefault(name, Publication(model, topic, name, options))
+        if (publication.model, publication.topic) != (model, topic):
+            self._complain(f"Two publications are named {name!r}. Give one of them another name=.")
+        elif publication.options != options:
+            self._complain(
+                f"Publication {name!r} is declared twice with different options. Use the same, or another name=."
+            )
+        publication.add_serializer(serializer)
+        return publication
+
+    def declare_abstract(self, base: type[models.Model], declare: Callable[[type[models.Model]], object]) -> None:
+        """Declare for each concrete model that inherits from an abstract one, now and later."""
+        self._abstract.append((base, declare))
+
+    def prepare(self, sender: type[models.Model], **_: Any) -> None:
+        """Declare what an abstract base of a new model declared."""
+        if sender._meta.abstract or sender._meta.proxy:
+            return
+        for base, declare in self._abstract:
+            if issubclass(sender, base) and not any(issubclass(p, base) for p in sender._meta.parents):
+                declare(sender)
+
+    def for_model(self, model: type[models.Model]) -> tuple[Publication, ...]:
+        """Return the publications whose rows live in this model's table."""
+        concrete = model._meta.concrete_model
+        return tuple(p for p in self if p.concrete_model is concrete)
+
+    def forget(self, publication: Publication) -> None:
+        """Remove a publication (for tests)."""
+        self._by_name.pop(publication.name, None)
+
+    def _complain(self, text: str) -> None:
+        self.problems.append(DeclarationError(text))
+
+
+publications = PublicationRegistry()
+class_prepared.connect(publications.prepare)
+
+
+def publishes(
+    topic: str, serializer: SerializerClass | str, *, name: str | None = None, **options: Any
+) -> Callable[[ModelType], ModelType]:
+    """
+    Publish every committed change of a model to a topic.
+
+    A decorator of a model (an abstract one declares for its children), and a plain call for models of other packages:
+    `publishes("users", UserSerializer)(User)`.
+
+    Args:
+        topic: The topic's name (Kinesis: the stream's).
+        serializer: A serializer class with MESSAGE_TYPE and VERSION, or its dotted path.
+        name: What outbox rows carry instead of `app.model:topic`.
+        options: See PublicationOptions.
+
+    Raises:
+        TypeError: An option does not exist.
+    """
+    chosen = PublicationOptions(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+
+    def declare(model: ModelType) -> ModelType:
+        if model._meta.abstract:
+            publications.declare_abstract(model, declare)
+        else:
+            publications.declare(model, topic, serializer, name=name, options=chosen)
+        return model
+
+    return declare
+
+
+def load_serializer(declared: SerializerClass | str, owner: str) -> SerializerClass:
+    """
+    Import a serializer and hold it to django-logpipe's rules.
+
+    Raises:
+        DeclarationError: With the rule that is broken and the cure.
+    """
+    serializer_class = declared
+    if isinstance(declared, str):
+        try:
+            serializer_class = import_string(declared)
+        except ImportError as error:
+            raise DeclarationError(
+                f"{owner} names the serializer {declared!r}, which does not import: {error}"
+            ) from error
+    return require_message_rules(serializer_class, owner)
+
+
+def require_message_rules(serializer_class: Any, owner: str) -> SerializerClass:
+    """Return the class if it has MESSAGE_TYPE (text) and VERSION (a positive integer); else raise DeclarationError."""
+    message_type = getattr(serializer_class, "MESSAGE_TYPE", None)
+    version = getattr(serializer_class, "VERSION", None)
+    label = getattr(serializer_class, "__qualname__", repr(serializer_class))
+    if not isinstance(message_type, str) or not message_type:
+        raise DeclarationError(f"{owner}: {label} has no MESSAGE_TYPE. Add one, such as MESSAGE_TYPE = 'person'.")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DeclarationError(f"{owner}: {label} has VERSION = {version!r}. It has to be a whole number from 1 on.")
+    loaded: SerializerClass = serializer_class
+    return loaded
+
+
+def _lookup_parameters(serializer_class: SerializerClass) -> Sequence[str]:
+    lookup = getattr(serializer_class, "lookup_instance", None)
+    if lookup is None:
+        return ()
+    parameters = inspect.signature(lookup).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+# --- the other side ---------------------------------------------------------------------------------------------------
+
+
+class SubscriptionRegistry:
+    """Serializers by topic, and consumers built by functions."""
+
+    def __init__(self) -> None:
+        self._serializers: dict[str, list[SerializerClass]] = {}
+        self._factories: list[ConsumerFactory] = []
+
+    def subscribe(self, topic: str, serializer_class: SerializerClass) -> None:
+        """Apply a topic's messages of this serializer's type and version through it."""
+        classes = self._serializers.setdefault(topic, [])
+        if serializer_class not in classes:
+            classes.append(serializer_class)
+
+    def add_factory(self, factory: ConsumerFactory) -> None:
+        """Remember a function that builds a consumer."""
+        if factory not in self._factories:
+            self._factories.append(factory)
+
+    def by_topic(self) -> dict[str, tuple[SerializerClass, ...]]:
+        """Return what `subscribes` declared."""
+        return {topic: tuple(classes) for topic, classes in self._serializers.items()}
+
+    def factories(self) -> tuple[ConsumerFactory, ...]:
+        """Return what `register_consumer` was given."""
+        return tuple(self._factories)
+
+    def clear(self) -> None:
+        """Forget everything (for tests)."""
+        self._serializers.clear()
+        self._factories.clear()
+
+
+subscriptions = SubscriptionRegistry()
+
+
+def subscribes(topic: str) -> Callable[[SerializerType], SerializerType]:
+    """Apply a topic's messages through the decorated serializer; several versions may subscribe to one topic."""
+
+    def declare(serializer_class: SerializerType) -> SerializerType:
+        subscriptions.subscribe(topic, serializer_class)
+        return serializer_class
+
+    return declare
+
+
+def register_consumer(factory: ConsumerFactory) -> ConsumerFactory:
+    """Run the consumer that this function builds in `manage.py run_consumer` (django-logpipe's way)."""
+    subscriptions.add_factory(factory)
+    return factory
+
+
+def models_sharing_table(
+    model: type[models.Model], candidates: Iterable[type[models.Model]]
+) -> list[type[models.Model]]:
+    """Return the candidates that write this model's table: itself, its proxies, its multi-table children."""
+    concrete = model._meta.concrete_model
+    return [c for c in candidates if c._meta.concrete_model is concrete or concrete in c._meta.get_parent_list()]
+
+
+__all__ = [
+    "DELETE_MODES",
+    "Publication",
+    "PublicationOptions",
+    "load_serializer",
+    "models_sharing_table",
+    "publications",
+    "publishes",
+    "register_consumer",
+    "require_message_rules",
+    "subscribes",
+    "subscriptions",
+]

@@ -1,0 +1,95 @@
+"""
+A project with two sides: `default` holds what is published, `subscriber` the copies that the consumer keeps.
+
+DATABASE_URL (postgresql://..., mysql://...) moves both sides to another database server, the subscriber's to the same
+name with `_subscriber` behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(os.environ.get("TESTPROJECT_DATA_DIR", BASE_DIR / ".data"))
+
+SECRET_KEY = "only for the test project"  # noqa: S105
+DEBUG = os.environ.get("DEBUG", "") == "1"
+ALLOWED_HOSTS = ["*"]
+USE_TZ = True
+ROOT_URLCONF = "testproject.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "static/"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "logpipe_signals",
+    "testproject.people",
+    "testproject.places",
+    "testproject.mirror",
+]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.backends.mysql"}
+
+
+def database(suffix: str) -> dict[str, Any]:
+    """Return the settings of one side's database."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        options = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL;"}
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / f"logpipe{suffix}.sqlite3",
+            "OPTIONS": options,
+        }
+    parts = urlsplit(url)
+    return {
+        "ENGINE": ENGINES[parts.scheme.partition("+")[0].replace("postgres", "postgresql").replace("sqlsql", "sql")],
+        "NAME": parts.path.lstrip("/") + suffix,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": dict(parse_qsl(parts.query)).get("host", parts.hostname or ""),
+        "PORT": parts.port or "",
+    }
+
+
+DATABASES = {"default": database(""), "subscriber": database("_subscriber")}
+DATABASE_ROUTERS = ["testproject.routers.SideRouter"]
+
+LOGPIPE = {
+    "PRODUCER_BACKEND": "logpipe_signals.backend.database.Producer",
+    "CONSUMER_BACKEND": "logpipe_signals.backend.database.Consumer",
+    "OFFSET_BACKEND": "logpipe_signals.backend.database.ModelOffsetStore",
+    "CONSUMER_DATABASE": "subscriber",
+}
