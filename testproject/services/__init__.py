@@ -24,7 +24,8 @@ Hold a service in hand, to hurt it::
         .start() .stop()               stop is graceful; both are idempotent
         .kill()                        SIGKILL
         .freeze() .resume()            SIGSTOP, SIGCONT
-        .restart()                     the same data on the same port, after stop(), kill() or while it runs
+        .stop(keep_data=True)          the temporary folder stays for restart(), as it does after kill()
+        .restart()                     the same data on the same port, after kill() or while it runs
         .wait_until_ready(timeout_seconds=60)
         config={"message.max.bytes": "2000000"}: any of the broker's own keys
 

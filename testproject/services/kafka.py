@@ -1,0 +1,161 @@
+"""A real Apache Kafka: one KRaft node, broker and controller in one Java process."""
+
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from testproject.services.errors import ServiceFailed
+from testproject.services.java import java_program, kafka_class_path
+from testproject.services.kafka_config import Credentials, Listener, NodeConfig, write_config
+from testproject.services.ports import accepts_connections, free_port, free_ports
+from testproject.services.process import ServiceProcess
+from testproject.services.proxy import TcpProxy
+from testproject.services.service import Service
+
+_STARTED_WORDS = "Kafka Server started"
+_QUICK_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true")
+
+
+class KafkaBroker(Service):
+    """
+    A broker on 127.0.0.1.
+
+    Args:
+        num_partitions: Of a topic that is created without saying how many.
+        auto_create_topics: Whether a topic comes into being when it is first asked for.
+        config: Any of the broker's own keys; they win over what is set here.
+        data_folder: Where it keeps its data, which then stays; without one, a temporary folder.
+        heap_megabytes: The most that Java's heap may take.
+        proxy: A second way in, ``proxied_bootstrap_servers``, leads through this proxy and stays on it; the direct
+            way stays open. The proxy is started and stopped with the broker if it does not run.
+        credentials: User and password of a third way in, ``sasl_bootstrap_servers`` (SASL_PLAINTEXT, PLAIN).
+    """
+
+    name = "Apache Kafka"
+    port_taken_words = ("Address already in use", "failed to bind")
+
+    def __init__(
+        self,
+        *,
+        num_partitions: int = 1,
+        auto_create_topics: bool = True,
+        config: Mapping[str, str] | None = None,
+        data_folder: Path | None = None,
+        heap_megabytes: int = 384,
+        proxy: TcpProxy | None = None,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(data_folder=data_folder)
+        self._config = {
+            "num.partitions": str(num_partitions),
+            "auto.create.topics.enable": str(auto_create_topics).lower(),
+            **(config or {}),
+        }
+        self._heap_megabytes = heap_megabytes
+        self._credentials = Credentials(username=credentials[0], password=credentials[1]) if credentials else None
+        self._log_size_at_spawn = 0
+        self.proxy = proxy
+        self.node_id = 1
+        self.replicas = 1
+        self.cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.voters: Mapping[int, int] = {}
+        self.listeners: tuple[Listener, ...] = ()
+
+    # -- addresses -------------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The port of the direct way in."""
+        return self._listener("DIRECT", "start()").port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The direct way in."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def proxied_bootstrap_servers(self) -> str:
+        """The way in through the proxy."""
+        return f"127.0.0.1:{self._listener('PROXIED', 'KafkaBroker(proxy=TcpProxy())').advertised_port}"
+
+    @property
+    def sasl_bootstrap_servers(self) -> str:
+        """The way in that asks for the credentials."""
+        return f"127.0.0.1:{self._listener('SASL', 'KafkaBroker(credentials=(user, password))').port}"
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of all ways in, and the controller's."""
+        return [*(listener.port for listener in self.listeners), self.voters[self.node_id]]
+
+    def _listener(self, name: str, cure: str) -> Listener:
+        for listener in self.listeners:
+            if listener.name == name:
+                return listener
+        raise ServiceFailed(f"This broker has no {name} listener. It is made by {cure}.")
+
+    # -- what Service asks for -------------------------------------------------------------------------------
+
+    def choose_ports(self) -> None:
+        self.voters = {self.node_id: free_port()}
+        self.choose_listeners()
+
+    def choose_listeners(self) -> None:
+        """Set the ways in, on free ports."""
+        direct, proxied, sasl = free_ports(3)
+        self.listeners = (Listener(name="DIRECT", port=direct, advertised_port=direct),)
+        if self.proxy is not None:
+            self.proxy.start()
+            self.proxy.target = ("127.0.0.1", proxied)
+            self.listeners += (Listener(name="PROXIED", port=proxied, advertised_port=self.proxy.port),)
+        if self._credentials is not None:
+            door = Listener(name="SASL", port=sasl, advertised_port=sasl, security_protocol="SASL_PLAINTEXT")
+            self.listeners += (door,)
+
+    def prepare(self) -> None:
+        write_config(
+            NodeConfig(
+                node_id=self.node_id,
+                voters=self.voters,
+                listeners=self.listeners,
+                replicas=self.replicas,
+                credentials=self._credentials,
+                overrides=self._config,
+            ),
+            self.data_folder,
+        )
+        if not (self.data_folder / "log" / "meta.properties").exists():
+            self._format()
+
+    def spawn(self) -> ServiceProcess:
+        self._log_size_at_spawn = self.log_path.stat().st_size if self.log_path.exists() else 0
+        return ServiceProcess(
+            self._java("kafka.Kafka", "server.properties", heap_megabytes=self._heap_megabytes),
+            log_path=self.log_path,
+            folder=self.data_folder,
+        )
+
+    def is_ready(self) -> bool:
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_size_at_spawn)
+            return _STARTED_WORDS.encode() in log.read() and accepts_connections(self.port)
+
+    def stop(self, *, keep_data: bool = False) -> None:
+        super().stop(keep_data=keep_data)
+        if self.proxy is not None and not keep_data:
+            self.proxy.stop()
+
+    # -- how -------------------------------------------------------------------------------------------------
+
+    def _format(self) -> None:
+        command = self._java("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", "server.properties")
+        done = subprocess.run(command, cwd=self.data_folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ServiceFailed(f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr)[-2000:]}")
+
+    def _java(self, *arguments: str, heap_megabytes: int = 64) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={self.data_folder / 'log4j2.properties'}"
+        memory = ["-Xms64m", f"-Xmx{heap_megabytes}m"]
+        return [str(java_program()), *memory, *_QUICK_JAVA, logging, "-cp", kafka_class_path(), *arguments]

@@ -1,0 +1,78 @@
+"""One process of a service: started with a log, in a session of its own, watched by the reaper."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from testproject.services import reaper
+
+_KILL_WAIT_SECONDS = 30
+
+
+class ServiceProcess:
+    """
+    A running process whose output goes to a log file.
+
+    Args:
+        command: The program and its arguments.
+        log_path: Where its output is appended.
+        folder: Its working directory.
+        environment: Added to ours.
+        user_id: The user and group to run as, where that is not ours.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log_path: Path,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        user_id: int | None = None,
+    ) -> None:
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=user_id,
+                group=user_id,
+                extra_groups=None if user_id is None else [],
+            )
+        reaper.watch_process(self.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, signal_number: signal.Signals) -> None:
+        """Send a signal to the process itself."""
+        if self.is_running:
+            self._process.send_signal(signal_number)
+
+    def kill(self) -> None:
+        """SIGKILL the process and its group, and wait for its end."""
+        if self.is_running:
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(_KILL_WAIT_SECONDS)
+        reaper.forget_process(self.pid)
+
+    def stop(self, *, with_signal: signal.Signals = signal.SIGTERM, timeout_seconds: float = 20) -> None:
+        """Ask the process to end, kill it when it does not, and wait for its end."""
+        self.send(with_signal)
+        self.send(signal.SIGCONT)
+        try:
+            self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
