@@ -16,7 +16,7 @@ Ask for an address (from the environment where it names one, else a service is s
 Hold a service in hand, to hurt it::
 
     KafkaBroker(*, num_partitions=1, auto_create_topics=True, config=None, data_folder=None, heap_megabytes=384,
-                proxy=None, credentials=None)
+                java_options=QUICK_JAVA, proxy=None, credentials=None)
         .bootstrap_servers: str        "127.0.0.1:PORT"
         .proxied_bootstrap_servers     where proxy=TcpProxy() was given: the way through the proxy (the other stays direct)
         .sasl_bootstrap_servers        where credentials=("user", "password") was given: SASL_PLAINTEXT, mechanism PLAIN

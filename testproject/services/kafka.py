@@ -3,7 +3,7 @@
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from testproject.services.errors import ServiceFailed
@@ -15,7 +15,8 @@ from testproject.services.proxy import TcpProxy
 from testproject.services.service import Service
 
 _STARTED_WORDS = "Kafka Server started"
-_QUICK_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true")
+# For tests: up soon, and sparing with the cores that they share. A benchmark takes java_options=().
+QUICK_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class KafkaBroker(Service):
@@ -28,6 +29,7 @@ class KafkaBroker(Service):
         config: Any of the broker's own keys; they win over what is set here.
         data_folder: Where it keeps its data, which then stays; without one, a temporary folder.
         heap_megabytes: The most that Java's heap may take.
+        java_options: Options of the Java runtime.
         proxy: A second way in, ``proxied_bootstrap_servers``, leads through this proxy and stays on it; the direct
             way stays open. The proxy is started and stopped with the broker if it does not run.
         credentials: User and password of a third way in, ``sasl_bootstrap_servers`` (SASL_PLAINTEXT, PLAIN).
@@ -44,6 +46,7 @@ class KafkaBroker(Service):
         config: Mapping[str, str] | None = None,
         data_folder: Path | None = None,
         heap_megabytes: int = 384,
+        java_options: Sequence[str] = QUICK_JAVA,
         proxy: TcpProxy | None = None,
         credentials: tuple[str, str] | None = None,
     ) -> None:
@@ -54,6 +57,7 @@ class KafkaBroker(Service):
             **(config or {}),
         }
         self._heap_megabytes = heap_megabytes
+        self._java_options = java_options
         self._credentials = Credentials(username=credentials[0], password=credentials[1]) if credentials else None
         self._log_size_at_spawn = 0
         self.proxy = proxy
@@ -158,4 +162,4 @@ class KafkaBroker(Service):
     def _java(self, *arguments: str, heap_megabytes: int = 64) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.data_folder / 'log4j2.properties'}"
         memory = ["-Xms64m", f"-Xmx{heap_megabytes}m"]
-        return [str(java_program()), *memory, *_QUICK_JAVA, logging, "-cp", kafka_class_path(), *arguments]
+        return [str(java_program()), *memory, *self._java_options, logging, "-cp", kafka_class_path(), *arguments]

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from testproject.services import reaper
+from testproject.services.ports import wait_until
 
 _KILL_WAIT_SECONDS = 30
 
@@ -76,3 +78,38 @@ class ServiceProcess:
         except subprocess.TimeoutExpired:
             pass
         self.kill()
+
+
+class Descendant:
+    """A process that a service's process has started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def send(self, signal_number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal_number)
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has ended."""
+        self.send(signal.SIGKILL)
+
+    def wait(self, timeout_seconds: float = _KILL_WAIT_SECONDS) -> None:
+        """Wait for its end."""
+        wait_until(lambda: _parent_of(self.pid) is None, timeout_seconds=timeout_seconds)
+
+
+def descendants(pid: int) -> list[Descendant]:
+    """What this process has started itself and still runs (Linux: read from /proc)."""
+    numbers = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [Descendant(number) for number in numbers if _parent_of(number) == pid]
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]  # the name before may hold anything
+    return None if state == "Z" else int(parent)
