@@ -17,8 +17,8 @@ ready, and what does not resolve becomes a system check, not an exception at imp
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -269,19 +269,71 @@ def _lookup_parameters(serializer_class: SerializerClass) -> Sequence[str]:
 
 # --- the other side ---------------------------------------------------------------------------------------------------
 
+Policy = Literal["dead_letter", "raise", "skip"]
+Upcaster = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionOptions:
+    """
+    How a subscription behaves.
+
+    on_error:           A record that cannot be applied: kept as a dead letter, raised (the consumer stops there), or
+                        passed over ("skip").
+    on_unknown_type:    A type that no serializer is registered for.
+    on_unknown_version: A version that no serializer is registered for; kept by default, so that none is lost that
+                        arrives before the code that reads it.
+    on_gap:             Records that the log dropped before they were read: "continue" behind them, or "raise".
+    guard:              Drop a record older than what was applied for its identity, where it carries a sequence.
+    park:               Later records of an identity wait behind one that failed: for messages that are changes, not
+                        states.
+    republish:          Publish what is written while applying back to the topic it came from.
+    bulk:               Apply batches set-wise: no `save()`, no signals (see consuming.bulk).
+    upcast:             {older version: function from its message to this serializer's}.
+    """
+
+    on_error: Policy = "dead_letter"
+    on_unknown_type: Policy = "skip"
+    on_unknown_version: Policy = "dead_letter"
+    on_gap: Literal["continue", "raise"] = "continue"
+    guard: bool = True
+    park: bool = False
+    republish: bool = False
+    bulk: bool = False
+    upcast: Mapping[int, Upcaster] = field(default_factory=dict)
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Return the name of every option."""
+        return frozenset(cls.__dataclass_fields__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscribed:
+    """A serializer that was subscribed to a topic."""
+
+    topic: str
+    serializer_class: SerializerClass
+    options: SubscriptionOptions
+
 
 class SubscriptionRegistry:
     """Serializers by topic, and consumers built by functions."""
 
     def __init__(self) -> None:
-        self._serializers: dict[str, list[SerializerClass]] = {}
+        self._declared: list[Subscribed] = []
         self._factories: list[ConsumerFactory] = []
 
-    def subscribe(self, topic: str, serializer_class: SerializerClass) -> None:
+    def __iter__(self) -> Iterator[Subscribed]:
+        return iter(list(self._declared))
+
+    def subscribe(
+        self, topic: str, serializer_class: SerializerClass, options: SubscriptionOptions | None = None
+    ) -> None:
         """Apply a topic's messages of this serializer's type and version through it."""
-        classes = self._serializers.setdefault(topic, [])
-        if serializer_class not in classes:
-            classes.append(serializer_class)
+        if serializer_class not in self.by_topic().get(topic, ()):
+            options = options or SubscriptionOptions()
+            self._declared.append(Subscribed(topic=topic, serializer_class=serializer_class, options=options))
 
     def add_factory(self, factory: ConsumerFactory) -> None:
         """Remember a function that builds a consumer."""
@@ -290,7 +342,10 @@ class SubscriptionRegistry:
 
     def by_topic(self) -> dict[str, tuple[SerializerClass, ...]]:
         """Return what `subscribes` declared."""
-        return {topic: tuple(classes) for topic, classes in self._serializers.items()}
+        classes: dict[str, tuple[SerializerClass, ...]] = {}
+        for declared in self._declared:
+            classes[declared.topic] = (*classes.get(declared.topic, ()), declared.serializer_class)
+        return classes
 
     def factories(self) -> tuple[ConsumerFactory, ...]:
         """Return what `register_consumer` was given."""
@@ -298,18 +353,27 @@ class SubscriptionRegistry:
 
     def clear(self) -> None:
         """Forget everything (for tests)."""
-        self._serializers.clear()
+        self._declared.clear()
         self._factories.clear()
 
 
 subscriptions = SubscriptionRegistry()
 
 
-def subscribes(topic: str) -> Callable[[SerializerType], SerializerType]:
-    """Apply a topic's messages through the decorated serializer; several versions may subscribe to one topic."""
+def subscribes(topic: str, **options: Any) -> Callable[[SerializerType], SerializerType]:
+    """
+    Apply a topic's messages through the decorated serializer; several versions may subscribe to one topic.
+
+    Args:
+        options: See SubscriptionOptions.
+
+    Raises:
+        TypeError: An option does not exist.
+    """
+    chosen = SubscriptionOptions(**options)
 
     def declare(serializer_class: SerializerType) -> SerializerType:
-        subscriptions.subscribe(topic, serializer_class)
+        subscriptions.subscribe(topic, serializer_class, chosen)
         return serializer_class
 
     return declare
@@ -333,6 +397,8 @@ __all__ = [
     "DELETE_MODES",
     "Publication",
     "PublicationOptions",
+    "Subscribed",
+    "SubscriptionOptions",
     "load_serializer",
     "models_sharing_table",
     "publications",
