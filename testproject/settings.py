@@ -59,7 +59,12 @@ TEMPLATES = [
     }
 ]
 
-ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.backends.mysql"}
+ENGINES = {
+    "postgres": "django.db.backends.postgresql",
+    "postgresql": "django.db.backends.postgresql",
+    "mysql": "django.db.backends.mysql",
+    "mariadb": "django.db.backends.mysql",
+}
 
 
 def database(suffix: str) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def database(suffix: str) -> dict[str, Any]:
         }
     parts = urlsplit(url)
     return {
-        "ENGINE": ENGINES[parts.scheme.partition("+")[0].replace("postgres", "postgresql").replace("sqlsql", "sql")],
+        "ENGINE": ENGINES[parts.scheme.partition("+")[0]],
         "NAME": parts.path.lstrip("/") + suffix,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -1,0 +1,99 @@
+"""Fixtures that every room's tests share: real services, settings of this package, and a clean in-memory log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from django.conf import settings as django_settings
+
+from testproject.services import ServiceUnavailable, provided_kafka, provided_postgres
+
+VENDORS = {"postgres": "postgresql", "mariadb": "mysql"}
+
+
+@contextmanager
+def service_or_skip(service: AbstractContextManager[str]) -> Iterator[str]:
+    """Run a service; where its parts are missing, skip on a laptop and fail where CI=true."""
+    try:
+        address = service.__enter__()
+    except ServiceUnavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    try:
+        yield address
+    finally:
+        service.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[str]:
+    """Return the bootstrap servers of a real Kafka, started once a session; topics get three partitions."""
+    with service_or_skip(provided_kafka(num_partitions=3)) as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Return the address of a real PostgreSQL, the one under the tests where there is one."""
+    with service_or_skip(provided_postgres()) as url:
+        yield url
+
+
+class ChangeSettings(Protocol):
+    """Changes `LOGPIPE` keys for the rest of the test."""
+
+    def __call__(self, **changes: Any) -> None: ...
+
+
+@pytest.fixture
+def logpipe_settings() -> Iterator[ChangeSettings]:
+    """Return a function that changes keys of `settings.LOGPIPE`: `logpipe_settings(RELAY="worker")`."""
+    before = django_settings.LOGPIPE
+
+    def change(**changes: Any) -> None:
+        django_settings.LOGPIPE = {**django_settings.LOGPIPE, **changes}
+
+    yield change
+    django_settings.LOGPIPE = before
+
+
+@pytest.fixture(autouse=True)
+def _empty_dummy_topics() -> Iterator[None]:
+    yield
+    if dummy := sys.modules.get("logpipe_signals.backend.dummy"):
+        dummy.reset_topics()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Put SQLite's test databases into files, where threads and processes meet as they do outside of tests."""
+    folder: Path = tmp_path_factory.mktemp("databases")
+    for alias, database in django_settings.DATABASES.items():
+        if database["ENGINE"].endswith("sqlite3"):
+            database.setdefault("TEST", {})["NAME"] = str(folder / f"{alias}.sqlite3")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "kafka_broker" in getattr(item, "fixturenames", ()):
+            item.add_marker("kafka")
+        _skip_on_another_database(item)
+
+
+def _skip_on_another_database(item: pytest.Item) -> None:
+    """A test of one database's own behaviour that uses Django's connection needs that database under it."""
+    if item.get_closest_marker("django_db") is None:
+        return
+    engine = django_settings.DATABASES["default"]["ENGINE"]
+    for marker, vendor in VENDORS.items():
+        if item.get_closest_marker(marker) and not engine.endswith(vendor):
+            item.add_marker(pytest.mark.skip(reason=f"runs under LOGPIPE_TEST_DATABASE={marker}"))

@@ -1,0 +1,63 @@
+"""
+Chooses the database under the tests before Django reads its settings (loaded by `-p tests.plugin`).
+
+LOGPIPE_TEST_DATABASE is `sqlite` (the default), `postgres` or `mariadb`. The last two start a server from packages
+unless DATABASE_URL names one already; both sides of the test project then live on it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+import pytest
+
+from testproject.services import ServiceUnavailable, provided_mariadb, provided_postgres
+
+CHOICE = "LOGPIPE_TEST_DATABASE"
+SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "postgres": provided_postgres,
+    "mariadb": provided_mariadb,
+}
+
+_running = ExitStack()
+
+
+# Outermost, because pytest-django reads the settings in this very hook.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None, Any, Any]:
+    if "TESTPROJECT_DATA_DIR" not in os.environ:
+        os.environ["TESTPROJECT_DATA_DIR"] = _running.enter_context(tempfile.TemporaryDirectory(prefix="logpipe-"))
+    choice = os.environ.get(CHOICE, "sqlite")
+    if choice in SERVERS:
+        _provide(choice)
+    elif choice != "sqlite":
+        raise pytest.UsageError(f"{CHOICE}={choice!r} is no database. Choose sqlite, postgres or mariadb.")
+    try:
+        return (yield)
+    except BaseException:  # pytest_unconfigure does not come then
+        _running.close()
+        raise
+
+
+def pytest_unconfigure() -> None:
+    _running.close()
+
+
+def _provide(choice: str) -> None:
+    if choice == "mariadb":
+        _speak_mysql()
+    try:
+        os.environ["DATABASE_URL"] = _running.enter_context(SERVERS[choice]())
+    except ServiceUnavailable as error:
+        raise pytest.UsageError(f"{CHOICE}={choice}: {error}") from error
+
+
+def _speak_mysql() -> None:
+    """Let Django use PyMySQL, which needs nothing compiled, where it asks for mysqlclient."""
+    import pymysql  # type: ignore[import-untyped]
+
+    pymysql.install_as_MySQLdb()
