@@ -2,9 +2,9 @@
 Real services from packages alone: what the tests, the demo and the benchmarks stand on. No Django in here.
 
 Every service is a context manager (``start()`` on entering, ``stop()`` on leaving), keeps its data in a folder of its
-own (a temporary one that goes with it, unless ``data_folder=`` names one), listens on 127.0.0.1 on a free port, and dies
-with the process that started it, even when that one is killed with SIGKILL. A service whose parts are missing raises
-``ServiceUnavailable`` with the cure; one that starts and fails raises ``ServiceFailed`` with the end of its log.
+own (a temporary one that goes with it, unless ``data_folder=`` names one), listens on 127.0.0.1 on a free port, and
+dies with the process that started it, even when that one is killed with SIGKILL. A service whose parts are missing
+raises ``ServiceUnavailable`` with the cure; one that starts and fails raises ``ServiceFailed`` with the end of its log.
 
 Ask for an address (from the environment where it names one, else a service is started)::
 
@@ -18,7 +18,7 @@ Hold a service in hand, to hurt it::
     KafkaBroker(*, num_partitions=1, auto_create_topics=True, config=None, data_folder=None, heap_megabytes=384,
                 java_options=QUICK_JAVA, proxy=None, credentials=None)
         .bootstrap_servers: str        "127.0.0.1:PORT"
-        .proxied_bootstrap_servers     where proxy=TcpProxy() was given: the way through the proxy (the other stays direct)
+        .proxied_bootstrap_servers     where proxy=TcpProxy() was given: through the proxy (the other stays direct)
         .sasl_bootstrap_servers        where credentials=("user", "password") was given: SASL_PLAINTEXT, mechanism PLAIN
         .port, .pid, .log_path, .data_folder, .is_running
         .start() .stop()               stop is graceful; both are idempotent
@@ -29,7 +29,8 @@ Hold a service in hand, to hurt it::
         .wait_until_ready(timeout_seconds=60)
         config={"message.max.bytes": "2000000"}: any of the broker's own keys
 
-    KafkaCluster(*, size=3, num_partitions=3, config=None)    replication factor 3, min.insync.replicas=2; nodes are 1..size
+    KafkaCluster(*, size=3, num_partitions=3, config=None)    replication factor 3, min.insync.replicas=2
+        nodes are numbered 1..size
         .bootstrap_servers             of all nodes
         .brokers: dict[int, KafkaBroker]
         .start() .stop() .kill(node_id) .freeze(node_id) .resume(node_id) .restart(node_id)
@@ -38,14 +39,15 @@ Hold a service in hand, to hurt it::
 
     PostgresServer(*, fsync=False, max_connections=200, config=None, data_folder=None)
         .url, .port, .pid, .log_path, .url_for(database, *, port=None)
-        .start() .stop() .kill() .restart()                   kill is SIGKILL of the postmaster
+        .start() .stop() .kill() .freeze() .resume() .restart()    of the postmaster and all of its processes
         .create_database(name) -> url, .drop_database(name)   drop ends the sessions that are left in it
 
     MariaDBServer(*, config=None, data_folder=None)           user and password "logpipe", database "logpipe", utf8mb4
         .url, .port, .pid, .log_path, .url_for(database, *, port=None)
         .start() .stop() .kill() .restart() .create_database(name) -> url, .drop_database(name)
 
-    KinesisMock(*, config=None)        split, merge and closed shards work; .endpoint_url .start() .stop() .kill() .restart()
+    KinesisMock(*, config=None)        split, merge and closed shards work; in memory: an end empties it
+        .endpoint_url .start() .stop() .kill() .restart()
     MotoServer()                       faster, but its closed shards never end; the same names
 
     TcpProxy(target_host="127.0.0.1", target_port=None, *, delay_seconds=0.0)

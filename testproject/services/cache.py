@@ -1,11 +1,10 @@
 """Where downloads are kept between runs, and a lock so that two processes do not fetch the same at once."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from testproject.services.errors import missing_package
 
 
 def cache_folder() -> Path:
@@ -19,10 +18,7 @@ def cache_folder() -> Path:
 @contextmanager
 def locked(name: str) -> Iterator[Path]:
     """Hold the machine-wide lock of this name; yields the cache folder."""
-    try:
-        from filelock import FileLock
-    except ImportError as error:
-        raise missing_package("A service", "filelock") from error
     folder = cache_folder()
-    with FileLock(folder / f"{name}.lock"):
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, also by our death
         yield folder

@@ -36,8 +36,8 @@ def kafka_class_path() -> str:
             environments = [jgo.build(coordinates) for coordinates in _COORDINATES]
         except Exception as error:
             raise ServiceUnavailable(
-                f"Apache Kafka cannot be started: its jars ({', '.join(_COORDINATES)}) could not be fetched: {error}. Check that "
-                "Maven Central can be reached, or set KAFKA_BOOTSTRAP_SERVERS to a broker of your own."
+                f"Apache Kafka cannot be started: its jars ({', '.join(_COORDINATES)}) could not be fetched: {error}. "
+                "Check that Maven Central can be reached, or set KAFKA_BOOTSTRAP_SERVERS to a broker of your own."
             ) from error
     folders = [folder for each in environments for folder in (each.jars_dir, each.modules_dir)]
     return ":".join(f"{folder}/*" for folder in folders if folder.is_dir())

@@ -1,6 +1,5 @@
 """A real Apache Kafka: one KRaft node, broker and controller in one Java process."""
 
-import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from testproject.services.errors import ServiceFailed
 from testproject.services.java import java_program, kafka_class_path
 from testproject.services.kafka_config import Credentials, Listener, NodeConfig, write_config
 from testproject.services.ports import accepts_connections, free_port, free_ports
-from testproject.services.process import ServiceProcess
+from testproject.services.process import ServiceProcess, run_to_end
 from testproject.services.proxy import TcpProxy
 from testproject.services.service import Service
 
@@ -155,9 +154,7 @@ class KafkaBroker(Service):
 
     def _format(self) -> None:
         command = self._java("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", "server.properties")
-        done = subprocess.run(command, cwd=self.data_folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ServiceFailed(f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr)[-2000:]}")
+        run_to_end(command, folder=self.data_folder, failed="Kafka's storage could not be formatted.")
 
     def _java(self, *arguments: str, heap_megabytes: int = 64) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.data_folder / 'log4j2.properties'}"

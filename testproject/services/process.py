@@ -8,9 +8,39 @@ from contextlib import suppress
 from pathlib import Path
 
 from testproject.services import reaper
+from testproject.services.errors import ServiceFailed
 from testproject.services.ports import wait_until
 
 _KILL_WAIT_SECONDS = 30
+_OUTPUT_TAIL_CHARACTERS = 2_000
+
+
+def run_to_end(command: Sequence[str | Path], *, folder: Path, failed: str, user_id: int | None = None) -> None:
+    """
+    Run a tool that prepares a service.
+
+    Args:
+        command: The program and its arguments.
+        folder: Its working directory.
+        failed: What the error says when it ends badly, before its output.
+        user_id: The user and group to run as, where that is not ours.
+
+    Raises:
+        ServiceFailed: It ended with an error.
+    """
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user_id,
+        group=user_id,
+        extra_groups=None if user_id is None else [],
+    )
+    if done.returncode != 0:
+        raise ServiceFailed(f"{failed}\n{(done.stdout + done.stderr)[-_OUTPUT_TAIL_CHARACTERS:]}")
 
 
 class ServiceProcess:
@@ -73,10 +103,8 @@ class ServiceProcess:
         """Ask the process to end, kill it when it does not, and wait for its end."""
         self.send(with_signal)
         self.send(signal.SIGCONT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
 

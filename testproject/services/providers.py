@@ -31,7 +31,7 @@ def provided_kafka(**broker_options: Any) -> Iterator[str]:
 
 @contextmanager
 def provided_postgres(**options: Any) -> Iterator[str]:
-    """Yield a ``postgresql://`` address: DATABASE_URL if it is one, else that of a server started with these options."""
+    """Yield a ``postgresql://`` address: DATABASE_URL if it is one, else a started server's."""
     if named := _database_url(_POSTGRES_SCHEMES):
         yield named
         return
@@ -41,7 +41,7 @@ def provided_postgres(**options: Any) -> Iterator[str]:
 
 @contextmanager
 def provided_mariadb(**options: Any) -> Iterator[str]:
-    """Yield a ``mysql://`` address: DATABASE_URL if it is one, else that of a server started with these options."""
+    """Yield a ``mysql://`` address: DATABASE_URL if it is one, else a started server's."""
     if named := _database_url(_MARIADB_SCHEMES):
         yield named
         return

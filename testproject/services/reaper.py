@@ -70,9 +70,11 @@ def _dismiss(process: subprocess.Popen[str], owner_pid: int) -> None:
 
 def _let_go_in_child() -> None:
     # A forked child would hold the pipe open after our death, and keep the services alive.
-    global _pipe, _lock  # noqa: PLW0603  # see above
+    global _pipe, _lock
     if _pipe is not None:
-        os.close(_pipe.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _pipe.fileno(), inheritable=False)
+        os.close(nowhere)
     _pipe, _lock = None, threading.Lock()
 
 

@@ -12,24 +12,28 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 SETTLE_SECONDS = 0.3
 
 
-def read_leftovers(lines):  # type: ignore[no-untyped-def]
+def read_leftovers(lines: Iterable[str]) -> tuple[list[int], list[str]]:
     """Follow the orders to their end; return the process groups and the folders that are still watched."""
-    watched = {"process": {}, "folder": {}}
+    processes: set[int] = set()
+    folders: set[str] = set()
     for line in lines:
         order, kind, name = json.loads(line)
+        watched: set[Any] = processes if kind == "process" else folders
         if order == "watch":
-            watched[kind][name] = True
+            watched.add(name)
         else:
-            watched[kind].pop(name, None)
-    return list(watched["process"]), list(watched["folder"])
+            watched.discard(name)
+    return list(processes), list(folders)
 
 
-def reap(process_groups, folders):  # type: ignore[no-untyped-def]
+def reap(process_groups: list[int], folders: list[str]) -> None:
     """Kill the groups, then remove the folders."""
     for process_group in process_groups:
         with suppress(ProcessLookupError, PermissionError):
