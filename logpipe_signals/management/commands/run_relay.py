@@ -1,0 +1,36 @@
+"""manage.py run_relay: send what the outbox holds, for ever or until it is empty."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from logpipe_signals.publishing.worker import RelayWorker
+
+
+class Command(BaseCommand):
+    """Parses and calls."""
+
+    help = "Send the changes that the outbox holds to the log. Start as many as you like; they share the lanes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--database", action="append", help="Relay this alias's outbox; may be given several times (all of them)."
+        )
+        parser.add_argument("--drain", action="store_true", help="End when nothing is pending any more.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until a signal says stop."""
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        worker = RelayWorker(options["database"])
+        report = worker.drain(stop) if options["drain"] else worker.run(stop)
+        self.stdout.write(
+            f"{report.sent} messages sent, {report.retired} changes retired, "
+            f"{report.put_off} put off, {report.set_aside} set aside."
+        )

@@ -1,0 +1,161 @@
+"""
+Lanes held by lease: which part of the outbox is this relay's alone, and for how long.
+
+Every lane is one `Lease` row of kind LANE, every live relay one of kind RELAY. A relay holds its fair share: all lanes
+when it is alone, half of them when there are two. It gives lanes back when others came, at once when it stops, and
+takes those that became free. What a dead relay held is free when its lease runs out, by the database's clock.
+
+The deadline a relay itself goes by is counted on this machine's clock from *before* the renewal was asked for, so it
+always ends before the database's does.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Collection, Sequence
+
+from logpipe_signals.conf import settings
+from logpipe_signals.exceptions import LeaseLost
+from logpipe_signals.models import Lease, Source
+from logpipe_signals.models.leases import LeaseKind, LeaseQuerySet
+from logpipe_signals.publishing import clock
+
+SAFETY_FACTOR = 0.1
+
+
+def relay_id() -> str:
+    """Return a name no other relay has, that tells a person where it runs."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class HeldLanes:
+    """The lanes one relay holds on one database alias."""
+
+    def __init__(self, using: str, owner: str) -> None:
+        self.using = using
+        self.owner = owner
+        self.tokens: dict[int, int] = {}
+        self._deadline = 0.0
+        self._renew_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the lanes held, in order."""
+        return sorted(self.tokens)
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how long the leases surely last, less a margin for the clocks."""
+        return self._deadline - clock.seconds()
+
+    def require(self) -> None:
+        """
+        Make sure that the leases still hold, before something is sent under them.
+
+        Raises:
+            LeaseLost: They may have run out: another relay may hold the lanes by now.
+        """
+        if self.seconds_left <= 0:
+            self.tokens.clear()
+            raise LeaseLost(
+                f"Relay {self.owner} was held up past its lease of {settings.LEASE_SECONDS} s; its lanes may be "
+                "another's now. It starts over. If this happens often, raise LOGPIPE['LEASE_SECONDS']."
+            )
+
+    def take(self, lanes: Collection[int] | None = None) -> bool:
+        """Take these lanes as far as they are free (None: all), and tell whether any lane is held now."""
+        asked_at = clock.seconds()
+        names = [str(lane) for lane in (lanes if lanes is not None else all_lanes(self.using))]
+        self._hold(self._take(names), asked_at)
+        return bool(self.tokens)
+
+    def keep(self, *, busy: Collection[int] = ()) -> bool:
+        """
+        Renew when a third of the lease has passed, and come nearer to the fair share.
+
+        Args:
+            busy: Lanes with messages in flight, which are not given back now.
+
+        Returns:
+            Whether new lanes came, which have to be read from their start.
+        """
+        if clock.seconds() < self._renew_at:
+            return False
+        asked_at = clock.seconds()
+        before = set(self.tokens)
+        self._renew_relay()
+        renewed = self._leases.renew(LeaseKind.LANE, owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+        share = self._fair_share()
+        if len(renewed) < share:
+            wanted = [str(lane) for lane in all_lanes(self.using) if str(lane) not in renewed]
+            free = list(
+                self._leases.of_kind(LeaseKind.LANE).filter(name__in=wanted).free().values_list("name", flat=True)
+            )
+            renewed = self._take([*renewed, *free[: share - len(renewed)]])
+        self._hold(renewed, asked_at)
+        self._give_back(len(self.tokens) - share, busy)
+        return bool(set(self.tokens) - before)
+
+    def release(self) -> None:
+        """Give everything back at once."""
+        self._leases.release(LeaseKind.LANE, owner=self.owner)
+        self._leases.of_kind(LeaseKind.RELAY).filter(name=self.owner).delete()
+        self.tokens.clear()
+
+    def pairs(self, lanes: Collection[int]) -> Sequence[tuple[int, int]]:
+        """Return (lane, token) for those of these lanes that are held."""
+        return [(lane, self.tokens[lane]) for lane in lanes if lane in self.tokens]
+
+    @property
+    def _leases(self) -> LeaseQuerySet:
+        return Lease.objects.using(self.using)
+
+    def _take(self, names: Collection[str]) -> dict[str, int]:
+        return self._leases.take(LeaseKind.LANE, names, owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+
+    def _hold(self, leases: dict[str, int], asked_at: float) -> None:
+        seconds = settings.LEASE_SECONDS
+        self.tokens = {int(name): token for name, token in leases.items()}
+        self._deadline = asked_at + seconds * (1 - SAFETY_FACTOR)
+        self._renew_at = asked_at + seconds / 3
+
+    def _renew_relay(self) -> None:
+        relays = self._leases.of_kind(LeaseKind.RELAY)
+        relays.free().delete()
+        self._leases.ensure(LeaseKind.RELAY, [self.owner])
+        if not self._leases.renew(LeaseKind.RELAY, owner=self.owner, lease_seconds=settings.LEASE_SECONDS):
+            self._leases.take(LeaseKind.RELAY, [self.owner], owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+
+    def _fair_share(self) -> int:
+        relays = self._leases.of_kind(LeaseKind.RELAY).held().count() or 1
+        return -(-len(all_lanes(self.using)) // relays)
+
+    def _give_back(self, surplus: int, busy: Collection[int]) -> None:
+        idle = [lane for lane in self.numbers if lane not in busy]
+        if surplus <= 0 or not idle:
+            return
+        given = idle[:surplus]
+        self._leases.release(LeaseKind.LANE, owner=self.owner, names=[str(lane) for lane in given])
+        for lane in given:
+            del self.tokens[lane]
+
+
+_lanes: dict[str, range] = {}
+
+
+def all_lanes(using: str) -> range:
+    """Return the lanes of a database: as many as were stored when it was first used, whatever the setting says now."""
+    if using not in _lanes:
+        _lanes[using] = range(Source.objects.current(using).lanes)
+        Lease.objects.using(using).ensure(LeaseKind.LANE, [str(lane) for lane in _lanes[using]])
+    return _lanes[using]
+
+
+def forget_lanes() -> None:
+    """Read the number of lanes again (for tests, which empty tables)."""
+    _lanes.clear()

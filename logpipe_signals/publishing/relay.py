@@ -1,0 +1,266 @@
+"""
+The relay: claims lanes, reads the rows' current state in batches, serialises, sends, retires.
+
+    Relay("default").run(stop)       # for ever, as manage.py run_relay does
+    drain("default")                 # everything that is pending now
+
+While one batch is on its way to the log the next one is claimed, read and serialised. A batch is retired only when all
+of a row's messages were acknowledged. Nothing is sent without looking at the lease's deadline first, and the client
+gives a message up before that deadline, so a relay that was held up cannot write over its successor's messages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import DatabaseError, InterfaceError
+from django.db.models import Min
+from django.utils import timezone
+
+from logpipe_signals import signals
+from logpipe_signals.backend import get_producer_backend
+from logpipe_signals.backend.base import Delivered, Delivery, Message, Sent
+from logpipe_signals.conf import settings
+from logpipe_signals.exceptions import BackendUnavailable, LogPipeError
+from logpipe_signals.models import OutboxRow
+from logpipe_signals.publishing import clock
+from logpipe_signals.publishing.claim import ClaimedRow, Claims
+from logpipe_signals.publishing.lanes import HeldLanes, relay_id
+from logpipe_signals.publishing.messages import Batch, Outgoing, prepare
+from logpipe_signals.publishing.settling import (
+    Settlement,
+    announce_failed,
+    announce_sent,
+    failure_of,
+    is_permanent,
+)
+
+logger = logging.getLogger(__name__)
+
+PIPELINE_DEPTH = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayReport:
+    """What a relay did. `sent` counts messages, the others outbox rows."""
+
+    claimed: int = 0
+    sent: int = 0
+    retired: int = 0
+    put_off: int = 0
+    set_aside: int = 0
+
+    def __add__(self, other: RelayReport) -> RelayReport:
+        return RelayReport(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+
+@dataclass(kw_only=True)
+class _OnItsWay:
+    """A batch between sending and settling."""
+
+    rows: Sequence[ClaimedRow]
+    batch: Batch
+    delivery: Delivery
+    deadline: float
+
+
+class Relay:
+    """
+    Sends the pending changes of one database alias.
+
+    Args:
+        using: The alias whose outbox is relayed.
+        owner: Names this relay among others; by default host, process and a random part.
+    """
+
+    def __init__(self, using: str = "default", *, owner: str | None = None) -> None:
+        self.using = using
+        self.lanes = HeldLanes(using, owner or relay_id())
+        self.claims = Claims(using)
+        self.producer = get_producer_backend()
+        self._settlement = Settlement(using, self.lanes)
+        self._on_its_way: deque[_OnItsWay] = deque()
+
+    # --- public -------------------------------------------------------------------------------------------------
+
+    def relay_batch(self, *, limit: int | None = None) -> RelayReport:
+        """
+        Claim the oldest pending changes of the held lanes and start sending them; settle batches that came back.
+
+        Raises:
+            BackendUnavailable: The log took nothing; every row stays pending.
+            LeaseLost: The lanes may be another relay's; nothing more was sent.
+        """
+        rows = self.claims.claim(self.lanes.numbers, limit=limit or settings.RELAY_BATCH_SIZE)
+        if rows:
+            self._submit(rows)
+        report = RelayReport(claimed=len(rows))
+        while self._on_its_way and (not rows or len(self._on_its_way) >= PIPELINE_DEPTH or self._oldest_is_done()):
+            report += self._settle(self._on_its_way.popleft())
+        return report
+
+    def drain(self, *, deadline: float | None = None, batches: int | None = None) -> RelayReport:
+        """
+        Send until nothing is ready in the held lanes, or the deadline (of `clock`) or the number of batches is reached.
+
+        Raises:
+            BackendUnavailable, LeaseLost: As `relay_batch`.
+        """
+        report, done = RelayReport(), 0
+        while True:
+            self.keep_lanes()
+            step = self.relay_batch()
+            report += step
+            done += 1
+            spent = (deadline is not None and clock.seconds() >= deadline) or (batches is not None and done >= batches)
+            if (not step.claimed and not self._on_its_way) or spent:
+                return report + self.settle_all()
+
+    def settle_all(self) -> RelayReport:
+        """Wait for every batch on its way."""
+        report = RelayReport()
+        while self._on_its_way:
+            report += self._settle(self._on_its_way.popleft())
+        return report
+
+    def keep_lanes(self) -> None:
+        """Renew the leases when it is time, and take or give back lanes as relays come and go."""
+        if self.lanes.keep(busy=self.claims.lanes_in_flight()):
+            self.claims.look_at_everything()
+            self._settlement.look_for_dead_letters()
+
+    def stop(self) -> None:
+        """Settle what is on its way and hand over the lanes at once."""
+        try:
+            self.settle_all()
+        finally:
+            self.lanes.release()
+
+    def recover(self) -> None:
+        """After a failure: let go of what was on its way (none of it arrives later) and claim everything anew."""
+        while self._on_its_way:
+            work = self._on_its_way.popleft()
+            with suppress(LogPipeError, DatabaseError, InterfaceError):
+                self._settle(work)
+        self.claims = Claims(self.using)
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def _submit(self, rows: list[ClaimedRow]) -> None:
+        try:
+            batch = prepare(
+                rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
+            )
+            self.lanes.require()
+            timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left)
+            messages = [message for outgoing in batch.outgoing for message in outgoing.messages]
+            delivery = self._start(messages, timeout_seconds)
+        except BaseException:
+            self.claims.settled(row.id for row in rows)
+            self.claims.look_at_everything()
+            raise
+        deadline = clock.seconds() + timeout_seconds
+        self._on_its_way.append(_OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline))
+
+    def _start(self, messages: Sequence[Message], timeout_seconds: float) -> Delivery:
+        if not messages:
+            return Delivered([])
+        return self.producer.submit(messages, timeout_seconds=timeout_seconds)
+
+    def _oldest_is_done(self) -> bool:
+        return self._on_its_way[0].delivery.done
+
+    # --- settling -----------------------------------------------------------------------------------------------
+
+    def _settle(self, work: _OnItsWay) -> RelayReport:
+        started = clock.seconds()
+        try:
+            outcomes = work.delivery.wait(max(0.0, work.deadline - clock.seconds()))
+            report = self._settle_outcomes(work.batch, outcomes)
+        finally:
+            self.claims.settled(row.id for row in work.rows)
+        signals.announce(
+            signals.batch_relayed,
+            None,
+            alias=self.using,
+            sent=report.sent,
+            failed=report.put_off + report.set_aside,
+            retired=report.retired,
+            seconds=clock.seconds() - started,
+        )
+        return report
+
+    def _settle_outcomes(self, batch: Batch, outcomes: list[Sent]) -> RelayReport:
+        sent: list[Outgoing] = []
+        later: list[tuple[Outgoing, Exception]] = []
+        never: list[tuple[Outgoing, Exception]] = []
+        given = iter(outcomes)
+        for outgoing in batch.outgoing:
+            own = [next(given) for _ in outgoing.messages]
+            error = failure_of(outgoing, own)
+            if error is None:
+                sent.append(outgoing)
+                announce_sent(outgoing, own)
+            else:
+                (never if is_permanent(outgoing, error) else later).append((outgoing, error))
+        return self._write(batch, sent, later, never)
+
+    def _write(
+        self,
+        batch: Batch,
+        sent: list[Outgoing],
+        later: list[tuple[Outgoing, Exception]],
+        never: list[tuple[Outgoing, Exception]],
+    ) -> RelayReport:
+        settlement = self._settlement
+        away = _log_is_away(sent, later)
+        retired = settlement.retire([*(row for outgoing in sent for row in outgoing.rows), *batch.needless])
+        settlement.supersede(sent)
+        settlement.move(batch.moved)
+        if later and away is None:
+            settlement.put_off([row for outgoing, _ in later for row in outgoing.rows], later[0][1])
+        for outgoing, error in never:
+            settlement.set_aside(outgoing, error)
+        for outgoing, error in [*later, *never]:
+            announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
+        if away is not None:
+            raise away
+        return RelayReport(
+            sent=sum(len(outgoing.messages) for outgoing in sent),
+            retired=retired,
+            put_off=sum(len(outgoing.rows) for outgoing, _ in later),
+            set_aside=len(never),
+        )
+
+
+def _log_is_away(sent: list[Outgoing], later: list[tuple[Outgoing, Exception]]) -> Exception | None:
+    """Return the error when nothing at all arrived: then it is the log, not these rows, that has to be waited for."""
+    errors = [error for _, error in later]
+    away = errors and not sent and all(isinstance(error, BackendUnavailable) for error in errors)
+    return errors[0] if away else None
+
+
+def drain(using: str = "default") -> RelayReport:
+    """
+    Send everything that is pending on an alias and not in another relay's hands, and return when it is done.
+
+    Raises:
+        BackendUnavailable: The log cannot be reached; what was not acknowledged stays pending.
+    """
+    relay = Relay(using)
+    if not relay.lanes.take():
+        return RelayReport()
+    try:
+        return relay.drain()
+    finally:
+        relay.stop()
+
+
+def oldest_pending_seconds(using: str) -> float | None:
+    """Return how old the oldest pending change is, by the database's clock; None when nothing is pending."""
+    oldest = OutboxRow.objects.using(using).aggregate(oldest=Min("created_at"))["oldest"]
+    return None if oldest is None else (timezone.now() - oldest).total_seconds()

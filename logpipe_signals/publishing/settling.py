@@ -1,0 +1,167 @@
+"""Settling: what the outbox and the dead letters say after a batch's outcomes are known."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import traceback
+from collections.abc import Collection, Sequence
+
+from django.db import transaction
+from django.db.models import F
+
+from logpipe_signals import signals
+from logpipe_signals.backend.base import Message, Sent
+from logpipe_signals.conf import settings
+from logpipe_signals.exceptions import MessageRejected
+from logpipe_signals.models import DeadLetter, OutboxRow
+from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.expressions import SecondsFromNow
+from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.lanes import HeldLanes
+from logpipe_signals.publishing.messages import Outgoing
+
+logger = logging.getLogger(__name__)
+
+
+class Settlement:
+    """Writes outcomes into one alias's outbox, under the tokens of the lanes they were claimed with."""
+
+    def __init__(self, using: str, lanes: HeldLanes) -> None:
+        self.using = using
+        self.lanes = lanes
+        self.has_dead_letters = True
+
+    def look_for_dead_letters(self) -> None:
+        """Ask once in a while, instead of at each batch, whether there is anything to supersede."""
+        self.has_dead_letters = self._open_dead_letters().exists()
+
+    def retire(self, rows: Collection[ClaimedRow]) -> int:
+        """Delete exactly these rows, as far as their lanes are still ours."""
+        if not rows:
+            return 0
+        tokens = self.lanes.pairs({row.lane for row in rows})
+        return self._outbox().retire([row.id for row in rows], tokens=tokens)
+
+    def supersede(self, sent: Sequence[Outgoing]) -> None:
+        """Close the dead letters of rows that were sent since."""
+        if not self.has_dead_letters or not sent:
+            return
+        by_publication: dict[str, list[str]] = {}
+        for outgoing in sent:
+            by_publication.setdefault(outgoing.publication.name, []).append(outgoing.object_id)
+        for name, object_ids in by_publication.items():
+            letters = self._open_dead_letters().filter(publication=name, object_id__in=object_ids)
+            letters.update(state=DeadLetterState.SUPERSEDED)
+        self.look_for_dead_letters()
+
+    def put_off(self, rows: Sequence[ClaimedRow], error: Exception) -> None:
+        """Leave these rows for a later try, the later the more there were; all other rows go on."""
+        for attempts, ids in _ids_by_attempts(rows).items():
+            seconds = backoff_seconds(attempts)
+            self._outbox().filter(pk__in=ids).update(attempts=F("attempts") + 1, retry_at=SecondsFromNow(seconds))
+        logger.warning("%d outbox rows were put off: %s", len(rows), type(error).__name__)
+
+    def move(self, moved: Sequence[tuple[ClaimedRow, str, int]]) -> None:
+        """Move intents to the lane of the key that their row has by now."""
+        for row, key, lane in moved:
+            self._outbox().filter(pk=row.id).update(key=key, lane=lane)
+
+    def set_aside(self, outgoing: Outgoing, error: Exception) -> None:
+        """Keep what can never be sent as a dead letter, and retire its rows, in one transaction."""
+        with transaction.atomic(using=self.using):
+            if not self.retire(outgoing.rows):
+                return
+            DeadLetter.objects.using(self.using).bulk_create(_letters(outgoing, error))
+        self.has_dead_letters = True
+        logger.error(
+            "A change of %s was set aside as a dead letter: %s. Mend the cause and replay it; the row's next change "
+            "supersedes it.",
+            outgoing.identity,
+            type(error).__name__,
+        )
+
+    def _outbox(self):  # type: ignore[no-untyped-def]
+        return OutboxRow.objects.using(self.using)
+
+    def _open_dead_letters(self):  # type: ignore[no-untyped-def]
+        return DeadLetter.objects.using(self.using).filter(side=Side.PUBLISHER, state=DeadLetterState.OPEN)
+
+
+def failure_of(outgoing: Outgoing, outcomes: Sequence[Sent]) -> Exception | None:
+    """Return the first error of a row's messages, None when all arrived."""
+    return outgoing.error or next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+
+
+def is_permanent(outgoing: Outgoing, error: Exception) -> bool:
+    """Tell whether trying again cannot help."""
+    return outgoing.error is not None or isinstance(error, MessageRejected)
+
+
+def backoff_seconds(attempts: int) -> float:
+    """Return how long a row waits after this many tries: doubling, bounded, with jitter."""
+    longest = min(settings.RELAY_RETRY_SECONDS * 2.0 ** min(attempts, 30), settings.RELAY_MAX_RETRY_SECONDS)
+    return float(longest * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, no secret)
+
+
+def announce_sent(outgoing: Outgoing, outcomes: Sequence[Sent]) -> None:
+    """Tell the receivers of `message_sent`."""
+    if not signals.message_sent.has_listeners(outgoing.publication):
+        return
+    for outcome in outcomes:
+        topic, partition, offset = outcome.metadata or (outgoing.publication.topic, "", "")
+        signals.announce(
+            signals.message_sent,
+            outgoing.publication,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            key=outgoing.key,
+            identity=outgoing.identity,
+            sequence=outgoing.sequence,
+        )
+
+
+def announce_failed(outgoing: Outgoing, error: Exception, *, permanent: bool) -> None:
+    """Tell the receivers of `send_failed`."""
+    signals.announce(
+        signals.send_failed,
+        outgoing.publication,
+        topic=outgoing.publication.topic,
+        key=outgoing.key,
+        identity=outgoing.identity,
+        error=error,
+        permanent=permanent,
+    )
+
+
+def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.attempts, []).append(row.id)
+    return found
+
+
+def _letters(outgoing: Outgoing, error: Exception) -> list[DeadLetter]:
+    shared = {
+        "side": Side.PUBLISHER,
+        "topic": outgoing.publication.topic,
+        "publication": outgoing.publication.name,
+        "object_id": outgoing.object_id,
+        "identity": outgoing.identity[:255],
+        "sequence": outgoing.sequence,
+        "reason": type(error).__name__,
+        "error": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+        "attempts": outgoing.rows[-1].attempts + 1,
+    }
+    return [DeadLetter(**shared, **_bytes_of(message)) for message in outgoing.messages] or [DeadLetter(**shared)]
+
+
+def _bytes_of(message: Message) -> dict[str, object]:
+    return {
+        "key": (message.key or "").encode(),
+        "value": message.value,
+        "headers": [[name, base64.b64encode(value).decode()] for name, value in message.headers],
+    }
