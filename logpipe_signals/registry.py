@@ -95,6 +95,14 @@ class Publication:
         loaded = [load_serializer(declared, f"Publication {self.name!r}") for declared in self._declared]
         return tuple(sorted(loaded, key=lambda cls: (cls.MESSAGE_TYPE, cls.VERSION)))
 
+    @cached_property
+    def loads(self) -> bool:
+        """Whether the serializers can be used; checks say what is wrong with them."""
+        try:
+            return bool(self.serializer_classes)
+        except DeclarationError:
+            return False
+
     @property
     def concrete_model(self) -> type[models.Model]:
         """Return the model that has the table."""
@@ -135,14 +143,24 @@ class PublicationRegistry:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Publication] = {}
+        self._by_table: dict[type[models.Model], tuple[Publication, ...]] = {}
         self._abstract: list[tuple[type[models.Model], Callable[[type[models.Model]], object]]] = []
         self.problems: list[DeclarationError] = []
+        self.changes = 0
+        """Grows with each declaration, so that what was derived from them can be thrown away."""
 
     def __iter__(self) -> Iterator[Publication]:
         return iter(list(self._by_name.values()))
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def __getitem__(self, name: str) -> Publication:
+        return self._by_name[name]
+
+    def sendable(self) -> tuple[str, ...]:
+        """Return the names of those whose serializers load; checks tell of the others, whose rows have to wait."""
+        return tuple(publication.name for publication in self if publication.loads)
 
     def get(self, name: str) -> Publication | None:
         """Return the publication of a name, or None: an outbox row may carry one of another release."""
@@ -167,6 +185,7 @@ class PublicationRegistry:
                 f"Publication {name!r} is declared twice with different options. Use the same, or another name=."
             )
         publication.add_serializer(serializer)
+        self._changed()
         return publication
 
     def declare_abstract(self, base: type[models.Model], declare: Callable[[type[models.Model]], object]) -> None:
@@ -183,12 +202,19 @@ class PublicationRegistry:
 
     def for_model(self, model: type[models.Model]) -> tuple[Publication, ...]:
         """Return the publications whose rows live in this model's table."""
-        concrete = model._meta.concrete_model
-        return tuple(p for p in self if p.concrete_model is concrete)
+        concrete = model._meta.concrete_model or model
+        if concrete not in self._by_table:
+            self._by_table[concrete] = tuple(p for p in self if p.concrete_model is concrete)
+        return self._by_table[concrete]
 
     def forget(self, publication: Publication) -> None:
         """Remove a publication (for tests)."""
         self._by_name.pop(publication.name, None)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._by_table.clear()
+        self.changes += 1
 
     def _complain(self, text: str) -> None:
         self.problems.append(DeclarationError(text))

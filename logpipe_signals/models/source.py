@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from django.db import models, transaction
+from django.db import DatabaseError, connections, models, transaction
 from django.db.models import F
 
 from logpipe_signals.conf import settings
@@ -24,14 +24,32 @@ class SourceManager(models.Manager["Source"]):
         """
         Return (source name, next sequence number). Drawn after the claim and before the read.
 
-        Whoever draws later gets a higher number; the row's lock is held for this statement pair only.
+        Whoever draws later gets a higher number; the row's lock is held for this statement only.
         """
+        drawn = self._count_up(using)
+        if drawn is None:
+            self.current(using)
+            drawn = self._count_up(using)
+        if drawn is None:
+            raise DatabaseError(f"The source row of {using!r} is gone. Run manage.py check --database {using}.")
+        return drawn
+
+    def _count_up(self, using: str) -> tuple[str, int] | None:
+        connection = connections[using]
+        if connection.vendor == "mysql":
+            return self._count_up_in_two(using)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {Source._meta.db_table} SET sequence = sequence + 1 WHERE id = 1 RETURNING name, sequence"  # noqa: S608
+            )
+            row: tuple[str, int] | None = cursor.fetchone()
+        return row
+
+    def _count_up_in_two(self, using: str) -> tuple[str, int] | None:
+        """MariaDB's UPDATE returns nothing."""
         with transaction.atomic(using=using):
-            if not self.using(using).filter(pk=1).update(sequence=F("sequence") + 1):
-                self.current(using)
-                self.using(using).filter(pk=1).update(sequence=F("sequence") + 1)
-            name, sequence = self.using(using).values_list("name", "sequence").get(pk=1)
-        return name, sequence
+            rows = self.using(using).filter(pk=1)
+            return rows.values_list("name", "sequence").get() if rows.update(sequence=F("sequence") + 1) else None
 
 
 class Source(models.Model):

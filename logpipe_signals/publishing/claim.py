@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -23,6 +23,7 @@ from django.db import connections
 
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import clock
+from logpipe_signals.registry import publications
 
 FLOOR_LAG_SECONDS = 1.0
 REWIND_SECONDS = 5.0
@@ -92,7 +93,11 @@ class Claims:
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
 
     def claim(self, lanes: Sequence[int], *, limit: int) -> list[ClaimedRow]:
-        """Return the oldest rows of these lanes that are ready and not in flight; backfills after live changes."""
+        """
+        Return the oldest rows of these lanes that are ready and not in flight; backfills after live changes.
+
+        Rows of publications that this release does not know are passed over: another release's relay sends them.
+        """
         rows = self._claim(LIVE, lanes, limit)
         if len(rows) < limit:
             rows += self._claim(BACKFILL, lanes, limit - len(rows))
@@ -113,7 +118,7 @@ class Claims:
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
 
     def _claim(self, priority: int, lanes: Sequence[int], limit: int) -> list[ClaimedRow]:
-        if not lanes or limit <= 0:
+        if not lanes or limit <= 0 or not publications.sendable():
             return []
         scans = {lane: self._scans[priority, lane] for lane in self._in_turn(lanes)}
         started = clock.seconds()
@@ -159,7 +164,8 @@ class Claims:
         hidden = [row_id for scan in scans.values() for row_id in scan.in_flight if row_id > scan.position]
         positions = [(lane, scan.position) for lane, scan in scans.items()]
         build = _postgresql if connection.vendor == "postgresql" else partial(_portable, connection.vendor)
-        sql, parameters = build(priority, positions, hidden, share=share, limit=limit)
+        known = publications.sendable()
+        sql, parameters = build(priority, positions, known, hidden, share=share, limit=limit)
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             found = cursor.fetchall()
@@ -173,7 +179,9 @@ Query = tuple[str, list[Any]]
 Positions = Sequence[tuple[int, int]]
 
 
-def _postgresql(priority: int, positions: Positions, hidden: Collection[int], *, share: int, limit: int) -> Query:
+def _postgresql(
+    priority: int, positions: Positions, known: Sequence[str], hidden: Sequence[int], *, share: int, limit: int
+) -> Query:
     lanes, after = zip(*positions, strict=True)
     sql = f"""
         SELECT found.*
@@ -182,26 +190,38 @@ def _postgresql(priority: int, positions: Positions, hidden: Collection[int], *,
             SELECT {_COLUMNS} FROM {_TABLE} AS pending
             WHERE pending.lane = held.lane AND pending.priority = %s AND pending.id > held.after
             AND (pending.retry_at IS NULL OR pending.retry_at <= CLOCK_TIMESTAMP())
-            AND NOT pending.id = ANY(%s::bigint[])
+            AND pending.publication = ANY(%s) AND NOT pending.id = ANY(%s::bigint[])
             ORDER BY pending.id LIMIT %s
         ) AS found
         ORDER BY held.turn, found.id LIMIT %s"""  # noqa: S608  (names of our own columns and table)
-    return sql, [list(lanes), list(after), priority, list(hidden), share, limit]
+    return sql, [list(lanes), list(after), priority, list(known), list(hidden), share, limit]
 
 
 def _portable(
-    vendor: str, priority: int, positions: Positions, hidden: Collection[int], *, share: int, limit: int
+    vendor: str,
+    priority: int,
+    positions: Positions,
+    known: Sequence[str],
+    hidden: Sequence[int],
+    *,
+    share: int,
+    limit: int,
 ) -> Query:
     """One branch a lane: each reads its own range of the index, whatever stands in front of the others."""
-    hide = f"AND id NOT IN ({', '.join(['%s'] * len(hidden))})" if hidden else ""
+    hide = f"AND id NOT IN ({_marks(hidden)})" if hidden else ""
     branches, parameters = [], []
     for lane, after in positions:
         branches.append(f"""SELECT * FROM (
             SELECT {_COLUMNS} FROM {_TABLE}
-            WHERE lane = %s AND priority = %s AND id > %s AND (retry_at IS NULL OR retry_at <= {_NOW[vendor]}) {hide}
+            WHERE lane = %s AND priority = %s AND id > %s AND (retry_at IS NULL OR retry_at <= {_NOW[vendor]})
+            AND publication IN ({_marks(known)}) {hide}
             ORDER BY id LIMIT %s) AS lane_{int(lane)}""")  # noqa: S608  (the same)
-        parameters += [lane, priority, after, *hidden, share]
+        parameters += [lane, priority, after, *known, *hidden, share]
     return " UNION ALL ".join(branches) + " LIMIT %s", [*parameters, limit]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 _NOW = {"sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')", "mysql": "SYSDATE(6)"}

@@ -62,8 +62,6 @@ class Batch:
     moved: list[tuple[ClaimedRow, str, int]] = field(default_factory=list)
     """(row, its key now, that key's lane)"""
     needless: list[ClaimedRow] = field(default_factory=list)
-    unknown: list[ClaimedRow] = field(default_factory=list)
-    """Rows of publications that this release does not know. They stay for one that does."""
 
 
 def prepare(
@@ -78,11 +76,7 @@ def prepare(
     batch = Batch()
     source, sequence = Source.objects.draw_sequence(using)
     for name, of_publication in _by(rows, lambda row: row.publication).items():
-        publication = publications.get(name)
-        if publication is None:
-            batch.unknown += of_publication
-            continue
-        work = _PublicationBatch(publication, using, source, sequence, headers_supported)
+        work = _PublicationBatch(publications[name], using, source, sequence, headers_supported)
         work.prepare(of_publication, batch, progressed)
     batch.outgoing.sort(key=lambda outgoing: outgoing.order)
     return batch
