@@ -37,6 +37,7 @@ class HeldLanes:
         self.using = using
         self.owner = owner
         self.tokens: dict[int, int] = {}
+        self._leaving: set[int] = set()
         self._deadline = 0.0
         self._renew_at = 0.0
 
@@ -45,8 +46,8 @@ class HeldLanes:
 
     @property
     def numbers(self) -> list[int]:
-        """Return the lanes held, in order."""
-        return sorted(self.tokens)
+        """Return the lanes to claim from, in order: those held, less those about to be given back."""
+        return sorted(set(self.tokens) - self._leaving)
 
     @property
     def seconds_left(self) -> float:
@@ -79,11 +80,12 @@ class HeldLanes:
         Renew when a third of the lease has passed, and come nearer to the fair share.
 
         Args:
-            busy: Lanes with messages in flight, which are not given back now.
+            busy: Lanes with messages in flight. They are not given back before these have settled.
 
         Returns:
             Whether new lanes came, which have to be read from their start.
         """
+        self._give_back(self._leaving - set(busy))
         if clock.seconds() < self._renew_at:
             return False
         asked_at = clock.seconds()
@@ -93,12 +95,10 @@ class HeldLanes:
         share = self._fair_share()
         if len(renewed) < share:
             wanted = [str(lane) for lane in all_lanes(self.using) if str(lane) not in renewed]
-            free = list(
-                self._leases.of_kind(LeaseKind.LANE).filter(name__in=wanted).free().values_list("name", flat=True)
-            )
-            renewed = self._take([*renewed, *free[: share - len(renewed)]])
+            renewed = self._take([*renewed, *self._free(wanted)[: share - len(renewed)]])
         self._hold(renewed, asked_at)
-        self._give_back(len(self.tokens) - share, busy)
+        self._leaving = set(self.numbers[share:])
+        self._give_back(self._leaving - set(busy))
         return bool(set(self.tokens) - before)
 
     def release(self) -> None:
@@ -116,13 +116,24 @@ class HeldLanes:
         return Lease.objects.using(self.using)
 
     def _take(self, names: Collection[str]) -> dict[str, int]:
-        return self._leases.take(LeaseKind.LANE, names, owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+        taken = self._leases.take(LeaseKind.LANE, names, owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+        if taken or self._leases.of_kind(LeaseKind.LANE).exists():
+            return taken
+        self._leases.ensure(LeaseKind.LANE, [str(lane) for lane in all_lanes(self.using)])
+        return self._take(names)
 
     def _hold(self, leases: dict[str, int], asked_at: float) -> None:
         seconds = settings.LEASE_SECONDS
         self.tokens = {int(name): token for name, token in leases.items()}
+        self._leaving.clear()
         self._deadline = asked_at + seconds * (1 - SAFETY_FACTOR)
         self._renew_at = asked_at + seconds / 3
+
+    def _free(self, wanted: Collection[str]) -> list[str]:
+        lanes = self._leases.of_kind(LeaseKind.LANE)
+        if not lanes.exists():
+            return list(wanted)
+        return list(lanes.filter(name__in=wanted).free().values_list("name", flat=True))
 
     def _renew_relay(self) -> None:
         relays = self._leases.of_kind(LeaseKind.RELAY)
@@ -135,14 +146,13 @@ class HeldLanes:
         relays = self._leases.of_kind(LeaseKind.RELAY).held().count() or 1
         return -(-len(all_lanes(self.using)) // relays)
 
-    def _give_back(self, surplus: int, busy: Collection[int]) -> None:
-        idle = [lane for lane in self.numbers if lane not in busy]
-        if surplus <= 0 or not idle:
+    def _give_back(self, lanes: Collection[int]) -> None:
+        if not lanes:
             return
-        given = idle[:surplus]
-        self._leases.release(LeaseKind.LANE, owner=self.owner, names=[str(lane) for lane in given])
-        for lane in given:
-            del self.tokens[lane]
+        self._leases.release(LeaseKind.LANE, owner=self.owner, names=[str(lane) for lane in lanes])
+        self._leaving.difference_update(lanes)
+        for lane in lanes:
+            self.tokens.pop(lane, None)
 
 
 _lanes: dict[str, range] = {}
@@ -152,7 +162,6 @@ def all_lanes(using: str) -> range:
     """Return the lanes of a database: as many as were stored when it was first used, whatever the setting says now."""
     if using not in _lanes:
         _lanes[using] = range(Source.objects.current(using).lanes)
-        Lease.objects.using(using).ensure(LeaseKind.LANE, [str(lane) for lane in _lanes[using]])
     return _lanes[using]
 
 
