@@ -6,13 +6,13 @@ One conformance suite (`tests/conformance/`) holds every backend to it. Backends
 
 A topic has partitions, named by text ("0", "shardId-000000000003"). A record's `offset` is its place in its partition;
 a *position* is what an offset store keeps: where reading goes on. For integer offsets the position is the next offset
-to read, as in Kafka; where offsets cannot be counted (Kinesis) it is the last one read. `Consumer.position_after` tells.
+to read, as in Kafka; where offsets cannot be counted (Kinesis) it is the last one read: see `Consumer.position_after`.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,7 +80,7 @@ class Sent:
 
     metadata: RecordMetadata | None = None
     error: Exception | None = None
-    """`MessageRejected`: never; anything else (`BackendUnavailable`, a time-out): perhaps later. It may have arrived."""
+    """`MessageRejected`: never. Anything else (`BackendUnavailable`): perhaps later, and it may have arrived."""
 
 
 class Delivery(abc.ABC):
@@ -265,6 +265,10 @@ class Consumer(abc.ABC):
 
     def commit_to_log(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Tell the log itself about positions, where it keeps some (Kafka); elsewhere nothing happens."""
+
+    def _forget_buffered(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop what the iterator read ahead of these: they are read elsewhere, or again, from here on."""
+        self._buffer = [record for record in self._buffer if record.topic_partition not in partitions]
 
     def __iter__(self) -> Iterator[Record]:
         return self
