@@ -2,7 +2,8 @@
 A project with two sides: `default` holds what is published, `subscriber` the copies that the consumer keeps.
 
 DATABASE_URL (postgresql://..., mysql://...) moves both sides to another database server, the subscriber's to the same
-name with `_subscriber` behind it.
+name with `_subscriber` behind it; without it both are SQLite files in TESTPROJECT_DATA_DIR. LOGPIPE_BACKEND chooses the
+log, LOGPIPE_RELAY who sends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("TESTPROJECT_DATA_DIR", BASE_DIR / ".data"))
 
-SECRET_KEY = "only for the test project"  # noqa: S105
+SECRET_KEY = "only for the test project"
 DEBUG = os.environ.get("DEBUG", "") == "1"
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
@@ -35,7 +36,13 @@ INSTALLED_APPS = [
     "testproject.people",
     "testproject.places",
     "testproject.mirror",
+    "testproject.demo",
 ]
+
+if os.environ.get("LOGPIPE_TEST_APPS") == "1":
+    # Models of every shape, for the tests; their tables come without migrations.
+    INSTALLED_APPS.append("tests.zoo")
+    MIGRATION_MODULES = {"zoo": None}
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -92,9 +99,24 @@ def database(suffix: str) -> dict[str, Any]:
 DATABASES = {"default": database(""), "subscriber": database("_subscriber")}
 DATABASE_ROUTERS = ["testproject.routers.SideRouter"]
 
+# Which log, and who sends: LOGPIPE_BACKEND is database (the embedded log), kafka, confluent, kinesis or dummy.
+BACKEND = f"logpipe_signals.backend.{os.environ.get('LOGPIPE_BACKEND', 'database')}"
 LOGPIPE = {
-    "PRODUCER_BACKEND": "logpipe_signals.backend.database.Producer",
-    "CONSUMER_BACKEND": "logpipe_signals.backend.database.Consumer",
-    "OFFSET_BACKEND": "logpipe_signals.backend.database.ModelOffsetStore",
+    "PRODUCER_BACKEND": f"{BACKEND}.Producer",
+    "CONSUMER_BACKEND": f"{BACKEND}.Consumer",
+    "OFFSET_BACKEND": f"{BACKEND}.ModelOffsetStore",
     "CONSUMER_DATABASE": "subscriber",
+    "RELAY": os.environ.get("LOGPIPE_RELAY", "inline"),
+    "KAFKA_BOOTSTRAP_SERVERS": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+    "KINESIS_REGION": os.environ.get("AWS_DEFAULT_REGION", ""),
+    "KINESIS_ENDPOINT_URL": os.environ.get("KINESIS_ENDPOINT_URL", ""),
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"logpipe_signals": {"level": os.environ.get("LOGPIPE_LOG_LEVEL", "INFO")}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
 }

@@ -1,0 +1,1 @@
+"""`manage.py demo`: the product shown to somebody who has never seen it."""
