@@ -2,8 +2,8 @@
 Primary keys and message keys as text, and the lane a key belongs to.
 
 The outbox keeps a primary key as the text of its *database* value (a UUID is 32 hex digits on SQLite and has dashes on
-PostgreSQL), because set-wise inserts copy it from the column. `decode_pk` turns it into the model's value. On the wire a
-primary key is `pk_text`, the same on every database.
+PostgreSQL), because set-wise inserts copy it from the column. `decode_pk` turns it into the model's value. On the wire
+a primary key is `pk_text`, the same on every database.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
 Model = type[models.Model]
+HEX_PREFIX = "\\x"
 
 
-def encode_pk(instance: models.Model, using: str = DEFAULT_DB_ALIAS) -> str:
-    """Return the outbox's text for an instance's primary key; a composite one is a JSON list."""
-    values = [(field, getattr(instance, field.attname)) for field in pk_fields(type(instance))]
-    texts = [_database_text(field, value, using) for field, value in values]
+def encode_pk(instance: models.Model, using: str = DEFAULT_DB_ALIAS, model: Model | None = None) -> str:
+    """
+    Return the outbox's text for an instance's primary key; a composite one is a JSON list.
+
+    Args:
+        model: The table meant, where the instance is a multi-table child of it.
+    """
+    texts = [
+        database_text(field, getattr(instance, field.attname), using) for field in pk_fields(model or type(instance))
+    ]
     return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
 
 
@@ -61,16 +67,29 @@ def lane_of(topic: str, key: str, lanes: int) -> int:
     return int(digest[:8], 16) % lanes
 
 
-def _database_text(field: models.Field[Any, Any], value: Any, using: str) -> str:
+def database_text(field: models.Field[Any, Any], value: Any, using: str) -> str:
+    """Return the text of a value as its column holds it."""
     raw = target_field(field).get_db_prep_value(value, connection=connections[using])
-    return raw if isinstance(raw, str) else json.dumps(raw, cls=DjangoJSONEncoder).strip('"')
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, bytes | bytearray | memoryview):
+        return HEX_PREFIX + bytes(raw).hex()
+    return str(raw)
 
 
 def _model_value(field: models.Field[Any, Any], text: str, using: str) -> Any:
     target = target_field(field)
     from_db_value = getattr(target, "from_db_value", None)
     if from_db_value is None:
-        return target.to_python(text)
+        return _plain_value(target, text)
     # A field with a Python value of its own (an obfuscated id, say): its column's plain type first, then its own way.
     plain = getattr(models, target.get_internal_type(), models.TextField)()
-    return from_db_value(plain.to_python(text), None, connections[using])
+    return from_db_value(_plain_value(plain, text), None, connections[using])
+
+
+def _plain_value(field: models.Field[Any, Any], text: str) -> Any:
+    if isinstance(field, models.BooleanField):
+        return text in ("true", "t", "1")
+    if isinstance(field, models.BinaryField):
+        return bytes.fromhex(text.removeprefix(HEX_PREFIX))
+    return field.to_python(text)

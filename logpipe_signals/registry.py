@@ -9,15 +9,15 @@ Publications and subscriptions: which model goes to which topic, through which s
     @subscribes("people")
     class PersonSerializer(serializers.ModelSerializer): ...
 
-A publication is one model on one topic. Declared again with a serializer of another version or type, it is sent in both,
-from one read of the row. Nothing here imports a model or a broker's client; dotted paths are resolved when the apps are
-ready, and what does not resolve becomes a system check, not an exception at import.
+A publication is one model on one topic. Declared again with a serializer of another version or type, it is sent in
+both, from one read of the row. Nothing here imports a model or a broker's client; dotted paths are resolved when the
+apps are ready, and what does not resolve becomes a system check, not an exception at import.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -116,9 +116,10 @@ class Publication:
     @cached_property
     def key_column(self) -> models.Field[Any, Any] | None:
         """The model's own column whose text is the key, or None where only the serializer can tell."""
-        if self.key_field is None:
+        name = self.key_field
+        if name is None:
             return self.model._meta.pk
-        field = self.serializer_classes[0]().fields.get(self.key_field)
+        field = self.serializer_classes[0]().fields.get(name)
         source = getattr(field, "source", None)
         columns = {column.name: column for column in self.model._meta.concrete_fields}
         return columns.get(source) or next((c for c in columns.values() if c.attname == source), None)
@@ -191,6 +192,8 @@ class PublicationRegistry:
     def declare_abstract(self, base: type[models.Model], declare: Callable[[type[models.Model]], object]) -> None:
         """Declare for each concrete model that inherits from an abstract one, now and later."""
         self._abstract.append((base, declare))
+        for known in _concrete_below(base):
+            declare(known)
 
     def prepare(self, sender: type[models.Model], **_: Any) -> None:
         """Declare what an abstract base of a new model declared."""
@@ -242,7 +245,8 @@ def publishes(
     Raises:
         TypeError: An option does not exist.
     """
-    chosen = PublicationOptions(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+    listed: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    chosen = PublicationOptions(**listed)
 
     def declare(model: ModelType) -> ModelType:
         if model._meta.abstract:
@@ -283,6 +287,15 @@ def require_message_rules(serializer_class: Any, owner: str) -> SerializerClass:
         raise DeclarationError(f"{owner}: {label} has VERSION = {version!r}. It has to be a whole number from 1 on.")
     loaded: SerializerClass = serializer_class
     return loaded
+
+
+def _concrete_below(base: type[models.Model]) -> Iterator[type[models.Model]]:
+    """Yield the models that an abstract one gives a table, and not what inherits from those."""
+    for child in base.__subclasses__():
+        if child._meta.abstract:
+            yield from _concrete_below(child)
+        elif not child._meta.proxy:
+            yield child
 
 
 def _lookup_parameters(serializer_class: SerializerClass) -> Sequence[str]:
@@ -411,14 +424,6 @@ def register_consumer(factory: ConsumerFactory) -> ConsumerFactory:
     return factory
 
 
-def models_sharing_table(
-    model: type[models.Model], candidates: Iterable[type[models.Model]]
-) -> list[type[models.Model]]:
-    """Return the candidates that write this model's table: itself, its proxies, its multi-table children."""
-    concrete = model._meta.concrete_model
-    return [c for c in candidates if c._meta.concrete_model is concrete or concrete in c._meta.get_parent_list()]
-
-
 __all__ = [
     "DELETE_MODES",
     "Publication",
@@ -426,7 +431,6 @@ __all__ = [
     "Subscribed",
     "SubscriptionOptions",
     "load_serializer",
-    "models_sharing_table",
     "publications",
     "publishes",
     "register_consumer",

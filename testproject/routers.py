@@ -6,9 +6,11 @@ from typing import Any
 
 from django.db import models
 
+EVERYWHERE = ("logpipe_signals", "zoo")
+
 
 class SideRouter:
-    """`testproject.mirror` lives on the subscriber's side, everything else on the publisher's; logpipe_signals on both."""
+    """`testproject.mirror` lives on the subscriber's side, all else on the publisher's; logpipe_signals on both."""
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
         """Return the model's side."""
@@ -20,9 +22,9 @@ class SideRouter:
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         """Migrate logpipe_signals everywhere, every other app on its own side."""
-        return None if app_label == "logpipe_signals" else db == (self._side(app_label) or "default")
+        return None if app_label in EVERYWHERE else db == (self._side(app_label) or "default")
 
     def _side(self, app_label: str) -> str | None:
-        if app_label == "logpipe_signals":
+        if app_label in EVERYWHERE:
             return None
         return "subscriber" if app_label == "mirror" else "default"

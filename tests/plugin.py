@@ -31,6 +31,7 @@ _running = ExitStack()
 def pytest_load_initial_conftests() -> Generator[None, Any, Any]:
     if "TESTPROJECT_DATA_DIR" not in os.environ:
         os.environ["TESTPROJECT_DATA_DIR"] = _running.enter_context(tempfile.TemporaryDirectory(prefix="logpipe-"))
+    os.environ.setdefault("LOGPIPE_TEST_APPS", "1")
     choice = os.environ.get(CHOICE, "sqlite")
     if choice in SERVERS:
         _provide(choice)

@@ -96,7 +96,7 @@ def captured_in_transaction(using: str, capture: Any) -> Iterator[None]:
     error the application catches there, leaves the row to be committed: so it is captured then too.
     """
     if not connections[using].in_atomic_block:
-        with transaction.atomic(using=using):
+        with atomic_once(using):
             yield
             capture()
         return
@@ -115,5 +115,6 @@ def atomic_once(using: str) -> Iterator[None]:
     if connections[using].in_atomic_block:
         yield
         return
-    with transaction.atomic(using=using):
+    # Where the application commits by hand there is a transaction already, and on SQLite a savepoint would commit it.
+    with transaction.atomic(using=using, savepoint=connections[using].get_autocommit()):
         yield

@@ -8,8 +8,9 @@ delete carries what `lookup_instance` is given on the other side.
 from __future__ import annotations
 
 import copy
+import json
 import logging
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.db import DatabaseError, models
@@ -49,7 +50,7 @@ def key_of(publication: Publication, instance: models.Model) -> str:
 
 
 def delete_payload(publication: Publication, instance: models.Model) -> bytes:
-    """Return the outbox's JSON of what a delete message will hold, one member a version; an error has its own member."""
+    """Return the outbox's JSON of what a delete message will hold, a member a version; an error has its own member."""
     members: dict[str, Any] = {}
     for serializer_class in publication.serializer_classes:
         try:
@@ -98,7 +99,7 @@ def _as_loaded(instance: models.Model, column: models.Field[Any, Any]) -> models
 
 def _represented(serializer_class: SerializerClass, names: tuple[str, ...], instance: models.Model) -> dict[str, Any]:
     """Return some fields of the serializer's data, computed as DRF does and no others."""
-    fields = _fields(serializer_class)
+    fields = fields_of(serializer_class)
     found: dict[str, Any] = {}
     for name in names:
         field = fields[name]
@@ -111,24 +112,27 @@ def _represented(serializer_class: SerializerClass, names: tuple[str, ...], inst
     return found
 
 
-@lru_cache(maxsize=None)
-def _fields(serializer_class: SerializerClass) -> Any:
-    return serializer_class().fields
+def fields_of(serializer_class: SerializerClass) -> Any:
+    """Return the fields of a serializer, made once and only ever read."""
+    if serializer_class not in _fields:
+        _fields[serializer_class] = serializer_class().fields
+    return _fields[serializer_class]
 
 
-@lru_cache(maxsize=None)
+_fields: dict[SerializerClass, Any] = {}
+
+
+@cache
 def _goes_by_pk_alone(publication: Publication, serializer_classes: tuple[SerializerClass, ...]) -> bool:
     own = {name for field in pk_fields(publication.model) for name in (field.name, field.attname)} | {"pk"}
     names = {publication.key_field} - {None} | set(publication.lookup_fields)
     return all(
-        name in _fields(serializer_class) and _fields(serializer_class)[name].source in own
+        name in fields_of(serializer_class) and fields_of(serializer_class)[name].source in own
         for serializer_class in serializer_classes
         for name in names
     )
 
 
 def _parsed(rendered: bytes) -> dict[str, Any]:
-    import json
-
     parsed: dict[str, Any] = json.loads(rendered)
     return parsed

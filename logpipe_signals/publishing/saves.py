@@ -36,15 +36,14 @@ class Plan:
 
 
 _plans: dict[Model, Plan | None] = {}
-_plans_as_of = -1
+_as_of = {"changes": -1}
 
 
 def plan_for(model: Model) -> Plan | None:
     """Return what a save of this class concerns; None: nothing is published."""
-    global _plans_as_of
-    if _plans_as_of != publications.changes:
+    if _as_of["changes"] != publications.changes:
         _plans.clear()
-        _plans_as_of = publications.changes
+        _as_of["changes"] = publications.changes
     if model not in _plans:
         _plans[model] = _make_plan(model)
     return _plans[model]
@@ -91,7 +90,7 @@ class Save:
                 yield outbox.upsert(publication, child, self.using)
 
     def _whole(self, publication: Publication) -> models.Model | None:
-        """Return the instance with all of its columns: a multi-table child from a fixture knows its own table's only."""
+        """Return the instance with all of its columns: a multi-table child from a fixture has its own table's."""
         if self.raw and publication.concrete_model._meta.parents:
             return _fresh(publication, self.using, pk=self.instance.pk)
         return self.instance

@@ -1,0 +1,146 @@
+"""Published models of every shape."""
+# ruff: noqa: DJ008  (nobody reads their names)
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from logpipe_signals import publishes
+from tests.zoo.fields import TicketField
+
+
+class Cage(models.Model):
+    """Published to nothing; what lives in it is."""
+
+    name = models.CharField(max_length=50)
+
+
+# --- multi-table inheritance, proxies ---------------------------------------------------------------------------------
+
+
+@publishes("animals", "tests.zoo.serializers.AnimalSerializer")
+class Animal(models.Model):
+    """A parent with a table of its own, keyed by a column that is not its primary key."""
+
+    code = models.CharField(max_length=50, unique=True)
+    name = models.CharField(max_length=50, blank=True)
+    cage = models.ForeignKey(Cage, null=True, on_delete=models.SET_NULL, related_name="animals")
+    keeper = models.ForeignKey("Keeper", null=True, on_delete=models.CASCADE, related_name="animals")
+
+
+@publishes("dogs", "tests.zoo.serializers.DogSerializer")
+class Dog(Animal):
+    """A published child of a published parent, keyed by the parent's column."""
+
+    breed = models.CharField(max_length=50, blank=True)
+
+
+class Puppy(Dog):
+    """An unpublished grandchild."""
+
+    weeks = models.IntegerField(default=1)
+
+
+class Pet(Animal):
+    """A proxy of a published model."""
+
+    class Meta:
+        proxy = True
+
+
+class Keeper(models.Model):
+    """Published through a proxy only."""
+
+    name = models.CharField(max_length=50)
+
+
+@publishes("keepers", "tests.zoo.serializers.KeeperSerializer")
+class HeadKeeper(Keeper):
+    """The proxy that is published."""
+
+    class Meta:
+        proxy = True
+
+
+@publishes("fish", "tests.zoo.serializers.FishSerializer")
+class Fish(models.Model):
+    """An abstract model declares for its children."""
+
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        abstract = True
+
+
+class Carp(Fish):
+    """Published by its abstract parent."""
+
+
+class Koi(Carp):
+    """A multi-table child of it: its own rows are not declared, its parent's are."""
+
+    colour = models.CharField(max_length=50, default="red")
+
+
+# --- primary keys -----------------------------------------------------------------------------------------------------
+
+
+@publishes("uuids", "tests.zoo.serializers.UuidSerializer")
+class UuidKeyed(models.Model):
+    """A UUID as primary key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=50, blank=True)
+
+
+@publishes("texts", "tests.zoo.serializers.TextSerializer")
+class TextKeyed(models.Model):
+    """A text as primary key."""
+
+    word = models.CharField(primary_key=True, max_length=200)
+
+
+@publishes("tickets", "tests.zoo.serializers.TicketSerializer")
+class TicketKeyed(models.Model):
+    """A primary key whose Python value is not its database value."""
+
+    number = TicketField(primary_key=True)
+    name = models.CharField(max_length=50, blank=True)
+
+
+@publishes("passports", "tests.zoo.serializers.PassportSerializer")
+class Passport(models.Model):
+    """A foreign key as primary key."""
+
+    owner = models.OneToOneField(UuidKeyed, primary_key=True, on_delete=models.CASCADE)
+
+
+@publishes("seats", "tests.zoo.serializers.SeatSerializer")
+class Seat(models.Model):
+    """A composite primary key, one part a foreign key."""
+
+    pk = models.CompositePrimaryKey("show", "number")
+    show = models.ForeignKey(TextKeyed, on_delete=models.CASCADE)
+    number = models.IntegerField()
+    taken = models.BooleanField(default=False)
+
+
+# --- publications -----------------------------------------------------------------------------------------------------
+
+
+@publishes("visits", "tests.zoo.serializers.VisitV1Serializer")
+@publishes("visits", "tests.zoo.serializers.VisitV2Serializer")
+@publishes("visit_audit", "tests.zoo.serializers.VisitV1Serializer", delete="ignore")
+class Visit(models.Model):
+    """Two versions on one topic, and another topic."""
+
+    guest = models.CharField(max_length=50)
+
+
+@publishes("broken", "tests.zoo.serializers.BrokenSerializer")
+class Broken(models.Model):
+    """Its serializer raises where the key is wanted."""
+
+    name = models.CharField(max_length=50)

@@ -1,0 +1,132 @@
+"""What the zoo looks like on its topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from tests.zoo import models
+
+
+class AnimalSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "animal"
+    VERSION = 1
+    KEY_FIELD = "code"
+
+    class Meta:
+        model = models.Animal
+        fields = ["code", "name"]
+
+
+class DogSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "dog"
+    VERSION = 1
+    KEY_FIELD = "code"
+
+    class Meta:
+        model = models.Dog
+        fields = ["code", "name", "breed"]
+
+
+class KeeperSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "keeper"
+    VERSION = 1
+
+    class Meta:
+        model = models.HeadKeeper
+        fields = ["id", "name"]
+
+
+class FishSerializer(serializers.Serializer):
+    MESSAGE_TYPE = "fish"
+    VERSION = 1
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+
+
+class UuidSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "uuid"
+    VERSION = 1
+    KEY_FIELD = "id"
+
+    class Meta:
+        model = models.UuidKeyed
+        fields = ["id", "name"]
+
+
+class TextSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "text"
+    VERSION = 1
+
+    class Meta:
+        model = models.TextKeyed
+        fields = ["word"]
+
+
+class TicketSerializer(serializers.Serializer):
+    MESSAGE_TYPE = "ticket"
+    VERSION = 1
+    KEY_FIELD = "number"
+
+    number = serializers.CharField()
+    name = serializers.CharField()
+
+
+class PassportSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "passport"
+    VERSION = 1
+    KEY_FIELD = "owner"
+
+    class Meta:
+        model = models.Passport
+        fields = ["owner"]
+
+
+class SeatSerializer(serializers.Serializer):
+    MESSAGE_TYPE = "seat"
+    VERSION = 1
+
+    show = serializers.CharField(source="show_id")
+    number = serializers.IntegerField()
+    taken = serializers.BooleanField()
+
+    @classmethod
+    def lookup_instance(cls, show: str, number: int, **kwargs: Any) -> models.Seat | None:
+        return models.Seat.objects.filter(pk=(show, number)).first()
+
+
+class VisitV1Serializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "visit"
+    VERSION = 1
+
+    class Meta:
+        model = models.Visit
+        fields = ["id", "guest"]
+
+
+class VisitV2Serializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "visit"
+    VERSION = 2
+
+    visitor = serializers.CharField(source="guest")
+
+    class Meta:
+        model = models.Visit
+        fields = ["id", "visitor"]
+
+
+class BrokenSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "broken"
+    VERSION = 1
+    KEY_FIELD = "label"
+
+    label = serializers.SerializerMethodField()
+
+    class Meta:
+        model = models.Broken
+        fields = ["label"]
+
+    def get_label(self, broken: models.Broken) -> str:
+        raise ValueError(f"{broken.name} has no label")
