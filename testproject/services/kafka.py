@@ -8,12 +8,11 @@ from pathlib import Path
 from testproject.services.errors import ServiceFailed
 from testproject.services.java import java_program, kafka_class_path
 from testproject.services.kafka_config import Credentials, Listener, NodeConfig, write_config
-from testproject.services.ports import accepts_connections, free_port, free_ports
+from testproject.services.ports import free_port, free_ports
 from testproject.services.process import ServiceProcess, run_to_end
 from testproject.services.proxy import TcpProxy
 from testproject.services.service import Service
 
-_STARTED_WORDS = "Kafka Server started"
 # For tests: up soon, and sparing with the cores that they share. A benchmark takes java_options=().
 QUICK_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
@@ -35,6 +34,7 @@ class KafkaBroker(Service):
     """
 
     name = "Apache Kafka"
+    ready_words = "Kafka Server started"
     port_taken_words = ("Address already in use", "failed to bind")
 
     def __init__(
@@ -58,7 +58,6 @@ class KafkaBroker(Service):
         self._heap_megabytes = heap_megabytes
         self._java_options = java_options
         self._credentials = Credentials(username=credentials[0], password=credentials[1]) if credentials else None
-        self._log_size_at_spawn = 0
         self.proxy = proxy
         self.node_id = 1
         self.replicas = 1
@@ -133,17 +132,11 @@ class KafkaBroker(Service):
             self._format()
 
     def spawn(self) -> ServiceProcess:
-        self._log_size_at_spawn = self.log_path.stat().st_size if self.log_path.exists() else 0
         return ServiceProcess(
             self._java("kafka.Kafka", "server.properties", heap_megabytes=self._heap_megabytes),
             log_path=self.log_path,
             folder=self.data_folder,
         )
-
-    def is_ready(self) -> bool:
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_size_at_spawn)
-            return _STARTED_WORDS.encode() in log.read() and accepts_connections(self.port)
 
     def stop(self, *, keep_data: bool = False) -> None:
         super().stop(keep_data=keep_data)

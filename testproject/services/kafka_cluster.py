@@ -57,9 +57,10 @@ class KafkaCluster:
 
     def stop(self) -> None:
         """End every node; their data go with them."""
-        # A controller that has lost its quorum waits in vain for a graceful end: all are told before one is waited for.
-        with ThreadPoolExecutor(max(1, len(self.brokers))) as pool:
-            list(pool.map(KafkaBroker.stop, self.brokers.values()))
+        # A graceful end waits for the controllers' quorum, which would be gone after the first.
+        for broker in self.brokers.values():
+            broker.kill()
+            broker.stop()
         self.brokers = {}
 
     def kill(self, node_id: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testproject.services.cache import locked
 from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
-from testproject.services.ports import accepts_connections, free_ports
+from testproject.services.ports import free_ports
 from testproject.services.process import ServiceProcess, run_to_end
 from testproject.services.service import Service
 
@@ -49,9 +49,6 @@ class _KinesisService(Service):
     @abstractmethod
     def spawn(self) -> ServiceProcess: ...
 
-    def is_ready(self) -> bool:
-        return accepts_connections(self.port)
-
 
 class KinesisMock(_KinesisService):
     """
@@ -62,6 +59,7 @@ class KinesisMock(_KinesisService):
     """
 
     name = "kinesis-mock"
+    ready_words = "persist loop not started"  # the last thing it does
 
     def __init__(self, *, config: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -72,6 +70,7 @@ class KinesisMock(_KinesisService):
         environment = {
             "KINESIS_MOCK_PLAIN_PORT": str(plain_port),
             "KINESIS_MOCK_TLS_PORT": str(tls_port),
+            "LOG_LEVEL": "INFO",  # says when it is ready
             **{f"{change}_DURATION": "20ms" for change in _STATE_CHANGES},
             **self._config,
         }
@@ -88,6 +87,7 @@ class MotoServer(_KinesisService):
     """moto's server: quick, but a closed shard of its never ends, so no test of resharding can rest on it."""
 
     name = "moto"
+    ready_words = "Running on"
 
     def spawn(self) -> ServiceProcess:
         if find_spec("moto") is None or find_spec("flask") is None:
@@ -119,7 +119,7 @@ def _npm_install(home: Path) -> None:
     home.mkdir(exist_ok=True)
     node = _node_folder()
     npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    options = ["--prefix", home, "--no-audit", "--no-fund", "--loglevel=error"]
+    options: list[str | Path] = ["--prefix", home, "--no-audit", "--no-fund", "--loglevel=error"]
     command: list[str | Path] = [node / "bin" / "node", npm, "install", *options, KINESIS_LOCAL]
     try:
         run_to_end(command, folder=home, failed=f"npm could not fetch {KINESIS_LOCAL}.")

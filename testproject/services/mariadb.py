@@ -27,6 +27,7 @@ class MariaDBServer(Service):
     """
 
     name = "MariaDB"
+    ready_words = "ready for connections"
 
     def __init__(self, *, config: Mapping[str, str] | None = None, data_folder: Path | None = None) -> None:
         super().__init__(data_folder=data_folder)
@@ -109,14 +110,6 @@ class MariaDBServer(Service):
             log_path=self.log_path,
             folder=folder,
         )
-
-    def is_ready(self) -> bool:
-        pymysql = _client()
-        try:
-            pymysql.connect(**self._connection_arguments).close()
-        except pymysql.MySQLError:
-            return False
-        return True
 
     # -- how -------------------------------------------------------------------------------------------------
 

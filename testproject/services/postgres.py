@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +31,7 @@ class PostgresServer(Service):
     """
 
     name = "PostgreSQL"
+    ready_words = "database system is ready to accept connections"
     # Fast shutdown: sessions are ended, not waited for.
     stop_signal = signal.SIGINT
 
@@ -124,7 +124,13 @@ class PostgresServer(Service):
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         command: list[str | Path] = [self._program("initdb"), "-D", self._cluster_folder, *options]
         failed = "PostgreSQL's data folder could not be made."
-        run_to_end(command, folder=self.data_folder, failed=failed, user_id=self._user_id)
+        try:
+            run_to_end(command, folder=self.data_folder, failed=failed, user_id=self._user_id)
+        except PermissionError as error:
+            raise ServiceFailed(
+                f"{failed} The user that root starts it as cannot enter {self.data_folder}. "
+                "Give a data_folder that every user can reach."
+            ) from error
 
     def spawn(self) -> ServiceProcess:
         settings = {**self._settings, "port": str(self.port)}
@@ -135,10 +141,6 @@ class PostgresServer(Service):
             folder=self.data_folder,
             user_id=self._user_id,
         )
-
-    def is_ready(self) -> bool:
-        command = [str(self._program("pg_isready")), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres"]
-        return subprocess.run(command, check=False).returncode == 0
 
     # -- how -------------------------------------------------------------------------------------------------
 

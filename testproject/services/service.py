@@ -9,7 +9,7 @@ from typing import Self
 
 from testproject.services import reaper
 from testproject.services.errors import ServiceFailed, failure, log_tail
-from testproject.services.ports import is_free, wait_until
+from testproject.services.ports import accepts_connections, is_free, wait_until
 from testproject.services.process import ServiceProcess
 
 _START_ATTEMPTS = 5
@@ -17,7 +17,7 @@ _START_ATTEMPTS = 5
 
 class Service(ABC):
     """
-    One process with its data in a folder. A subclass says how it is prepared, spawned and asked whether it is ready.
+    One process with its data in a folder. A subclass says how it is prepared and spawned, and what it logs when ready.
 
     Args:
         data_folder: Where it keeps its data, which then stays; without one, a temporary folder that goes at stop().
@@ -27,12 +27,15 @@ class Service(ABC):
     stop_signal = signal.SIGTERM
     stop_seconds: float = 20
     ready_seconds: float = 60
+    # What it logs when it listens. A port that accepts connections would not do: it may be another's.
+    ready_words: str
     port_taken_words: tuple[str, ...] = ("Address already in use", "EADDRINUSE")
 
     def __init__(self, *, data_folder: Path | None = None) -> None:
         self._given_folder = data_folder
         self._folder: Path | None = None
         self._process: ServiceProcess | None = None
+        self._log_size_at_spawn = 0
 
     # -- what a subclass says --------------------------------------------------------------------------------
 
@@ -48,17 +51,10 @@ class Service(ABC):
     def spawn(self) -> ServiceProcess:
         """Start the process."""
 
-    @abstractmethod
-    def is_ready(self) -> bool:
-        """Whether it answers."""
-
-    def after_first_start(self) -> None:
-        """What is done once, when it first answers."""
-
     @property
     @abstractmethod
     def ports(self) -> list[int]:
-        """The ports that it listens on."""
+        """The ports that it listens on; the first is the one for clients."""
 
     # -- what all do -----------------------------------------------------------------------------------------
 
@@ -100,7 +96,6 @@ class Service(ABC):
         self._folder = self._make_folder()
         try:
             self._start_on_free_ports()
-            self.after_first_start()
         except BaseException:
             self.stop()
             raise
@@ -118,6 +113,12 @@ class Service(ABC):
         """End it with SIGKILL; the data stay for restart()."""
         if self._process is not None:
             self._process.kill()
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_size_at_spawn)
+            return self.ready_words.encode() in log.read() and accepts_connections(self.ports[0])
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
@@ -158,7 +159,7 @@ class Service(ABC):
         for attempt in range(1, _START_ATTEMPTS + 1):
             self.choose_ports()
             self.prepare()
-            self._process = self.spawn()
+            self._spawn()
             try:
                 self.wait_until_ready()
             except ServiceFailed:
@@ -171,8 +172,12 @@ class Service(ABC):
     def _start_again(self) -> None:
         # What was just killed may hold its ports a moment longer.
         wait_until(lambda: all(map(is_free, self.ports)), timeout_seconds=10)
-        self._process = self.spawn()
+        self._spawn()
         self.wait_until_ready()
+
+    def _spawn(self) -> None:
+        self._log_size_at_spawn = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._process = self.spawn()
 
     def _port_was_taken(self) -> bool:
         text = log_tail(self.log_path)
