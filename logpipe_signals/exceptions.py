@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import serializers
 
 if TYPE_CHECKING:
-    from logpipe_signals.backend.base import Record
+    from logpipe_signals.backend.base import Gap, Record
 
 
 class LogPipeError(Exception):
@@ -56,6 +56,19 @@ class UnknownFormatError(LogPipeError):
 
 class PositionConflict(LogPipeError):
     """The stored position is not the one last read: another consumer owns this partition now."""
+
+
+class GapFound(LogPipeError):
+    """
+    The log dropped records before they were read, and the subscription's policy is to stop there.
+
+    Attributes:
+        gap: From where to where.
+    """
+
+    def __init__(self, descr: str, gap: Gap) -> None:
+        super().__init__(descr)
+        self.gap = gap
 
 
 class LogPipeMessageError(LogPipeError):

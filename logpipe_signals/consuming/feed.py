@@ -1,0 +1,197 @@
+"""
+The feed: one client of the log for all topics of a process, and what it has read but not handed out.
+
+Records younger than `MIN_MESSAGE_LAG_MS` are held back by pausing their partition, so that no other one waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from logpipe_signals.backend import get_consumer_backend
+from logpipe_signals.backend.base import Consumer as LogConsumer
+from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
+from logpipe_signals.conf import settings
+from logpipe_signals.consuming.positions import Positions
+
+logger = logging.getLogger(__name__)
+
+Start = Literal["beginning", "end"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedOptions:
+    """
+    What a process reads.
+
+    group:   Shares the partitions among the processes that name it; None takes all of them alone.
+    start:   Where a partition without a position begins.
+    restart: Begin every partition there, whatever its position.
+    """
+
+    topics: tuple[str, ...]
+    group: str | None = None
+    start: Start = "beginning"
+    restart: bool = False
+    client_options: Mapping[str, Any] | None = None
+
+
+class Feed:
+    """Hands out records in order within each partition."""
+
+    def __init__(
+        self, options: FeedOptions, positions: Positions, *, gap_found: Callable[[Gap], None] = lambda gap: None
+    ) -> None:
+        self.options = options
+        self.positions = positions
+        self._gap_found = gap_found
+        self._client: LogConsumer | None = None
+        self._ready: deque[Record] = deque()
+        self._held: dict[TopicPartition, _Held] = {}
+        self._restarted: set[TopicPartition] = set()
+        self._to_rewind: set[TopicPartition] = set()
+
+    @property
+    def client(self) -> LogConsumer:
+        """Return the backend's consumer, made at its first use."""
+        if self._client is None:
+            self._client = get_consumer_backend(self._subscription())
+        return self._client
+
+    @property
+    def idle_seconds(self) -> float:
+        """Return after how long without a record an iteration ends (the client option `consumer_timeout_ms`)."""
+        return float((self.options.client_options or {}).get("consumer_timeout_ms", 1000)) / 1000
+
+    @property
+    def is_holding(self) -> bool:
+        """Tell whether there are records that were read and not handed out."""
+        return bool(self._ready or self._held)
+
+    def take(self, *, max_records: int, timeout_seconds: float, read_ahead: int = 0) -> list[Record]:
+        """
+        Return the next records, oldest first within each partition; empty when none came in time.
+
+        Args:
+            read_ahead: How many to ask the log for, where that is more.
+        """
+        self._seek_rewound()
+        self._release()
+        if not self._ready:
+            self._poll(max(max_records, read_ahead), timeout_seconds)
+            self._release()
+        return [self._ready.popleft() for _ in range(min(max_records, len(self._ready)))]
+
+    def give_back(self, records: Sequence[Record]) -> None:
+        """Hand these out again first."""
+        self._ready.extendleft(reversed(records))
+
+    def rewind(self, partition: TopicPartition) -> None:
+        """Drop what was read of a partition; the next `take` goes on from the position that is stored by then."""
+        self._drop([partition])
+        self._to_rewind.add(partition)
+
+    def close(self) -> None:
+        """Leave the group; the next use joins it again."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._ready.clear()
+        self._held.clear()
+        self._to_rewind.clear()
+
+    # --- assignment ---------------------------------------------------------------------------------------------------
+
+    def _subscription(self) -> Subscription:
+        return Subscription(
+            topics=self.options.topics,
+            group=self.options.group,
+            read_positions=self._read_positions,
+            revoked=self._revoked,
+            gap_found=self._gap_found,
+            start=self.options.start,
+            client_options=self.options.client_options or {},
+        )
+
+    def _read_positions(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
+        """Tell the client where to begin; a restart hides the stored positions once."""
+        found = dict(self.positions.read(partitions))
+        if self.options.restart:
+            fresh = set(partitions) - self._restarted
+            self._restarted |= fresh
+            found.update(dict.fromkeys(fresh))
+        return found
+
+    def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        self._drop(partitions)
+        self.positions.forget(partitions)
+
+    def _drop(self, partitions: Iterable[TopicPartition]) -> None:
+        gone = set(partitions)
+        self._ready = deque(r for r in self._ready if r.topic_partition not in gone)
+        held = [p for p in gone if self._held.pop(p, None) is not None]
+        if held and self._client is not None:
+            self._client.resume([p for p in held if p in self._client.assignment()])
+
+    def _seek_rewound(self) -> None:
+        mine = sorted(self._to_rewind & self.client.assignment()) if self._to_rewind else []
+        if mine:
+            for partition, position in self.positions.read(mine).items():
+                self.client.seek(partition, position)
+        self._to_rewind.clear()
+
+    # --- polling ------------------------------------------------------------------------------------------------------
+
+    def _poll(self, max_records: int, timeout_seconds: float) -> None:
+        next_ripe = min((held.ripe_at() for held in self._held.values()), default=None)
+        if next_ripe is not None:
+            timeout_seconds = max(0.0, min(timeout_seconds, next_ripe - time.time()))
+        records = self.client.poll(max_records=max_records, timeout_seconds=timeout_seconds)
+        lag_seconds = settings.MIN_MESSAGE_LAG_MS / 1000
+        if lag_seconds <= 0:
+            self._ready.extend(records)
+            return
+        for record in records:
+            self._hold_if_young(record, lag_seconds)
+
+    def _hold_if_young(self, record: Record, lag_seconds: float) -> None:
+        now = time.time()
+        ripe_at = (record.timestamp / 1000 if record.timestamp and record.timestamp > 0 else now) + lag_seconds
+        held = self._held.get(record.topic_partition)
+        if held is not None:
+            held.add(record, ripe_at)
+        elif ripe_at <= now:
+            self._ready.append(record)
+        else:
+            self._held[record.topic_partition] = _Held(record, ripe_at)
+            self.client.pause([record.topic_partition])
+
+    def _release(self) -> None:
+        now = time.time()
+        for partition, held in list(self._held.items()):
+            self._ready.extend(held.ripe(now))
+            if not held.records:
+                del self._held[partition]
+                self.client.resume([partition])
+
+
+class _Held:
+    """The records of a partition that are too young."""
+
+    def __init__(self, record: Record, ripe_at: float) -> None:
+        self.records: deque[tuple[float, Record]] = deque([(ripe_at, record)])
+
+    def add(self, record: Record, ripe_at: float) -> None:
+        self.records.append((ripe_at, record))
+
+    def ripe_at(self) -> float:
+        return self.records[0][0]
+
+    def ripe(self, now: float) -> Iterable[Record]:
+        while self.records and self.records[0][0] <= now:
+            yield self.records.popleft()[1]

@@ -1,0 +1,98 @@
+"""What a record turns out to be: something to apply, or a reason why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from logpipe_signals.backend.base import Record
+from logpipe_signals.consuming.lookup import Lookup
+from logpipe_signals.envelope import Meta
+from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions
+
+LONGEST_IDENTITY = 255
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """
+    Where the messages of one type and version go.
+
+    `version` is the one on the wire; with `upcast` it is older than the serializer's.
+    """
+
+    serializer_class: SerializerClass
+    version: int
+    options: SubscriptionOptions
+    lookup: Lookup
+    upcast: Any = None
+
+    @property
+    def message_type(self) -> str:
+        """Return the serializer's type."""
+        return str(self.serializer_class.MESSAGE_TYPE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Incoming:
+    """A record that has a serializer. `policy` says what happens when it cannot be applied."""
+
+    record: Record
+    route: Route
+    message: Mapping[str, Any]
+    is_delete: bool
+    meta: Meta
+    identity: str
+    policy: Policy = "dead_letter"
+    siblings: tuple[Route, ...] = ()
+    """Other types that a tombstone without identity may be about."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A record that cannot be applied, and why."""
+
+    record: Record
+    error: Exception
+    policy: Policy
+    route: Route | None = None
+    meta: Meta = field(default_factory=Meta)
+    identity: str = ""
+    message_type: str = ""
+    version: int | None = None
+
+    @classmethod
+    def of(cls, incoming: Incoming, error: Exception) -> Refused:
+        """Say that a routed record could not be applied."""
+        return cls(
+            record=incoming.record,
+            error=error,
+            policy=incoming.policy,
+            route=incoming.route,
+            meta=incoming.meta,
+            identity=incoming.identity,
+            message_type=incoming.route.message_type,
+            version=incoming.route.version,
+        )
+
+
+def identity_of(message_type: str, lookup_values: Mapping[str, Any]) -> str:
+    """Return the identity of a message that carries none: its type and its lookup fields."""
+    return f"{message_type}:{json.dumps(lookup_values, sort_keys=True, default=str)}" if lookup_values else ""
+
+
+def storable(text: str) -> str:
+    """Return text that every database takes: no NUL, no lone surrogate."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def stored_identity(identity: str) -> str:
+    """Return an identity that fits its column; a long one keeps its beginning and a hash of the whole."""
+    text = storable(identity)
+    if len(text) <= LONGEST_IDENTITY:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return f"{text[: LONGEST_IDENTITY - 33]}#{digest}"

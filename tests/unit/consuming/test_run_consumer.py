@@ -1,0 +1,110 @@
+"""`manage.py run_consumer`: what is declared is consumed, and a stop is clean."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from logpipe_signals import Consumer, register_consumer, subscribes
+from logpipe_signals.backend.dummy import create_topic
+from logpipe_signals.models import Offset
+from logpipe_signals.registry import SubscriptionRegistry, subscriptions
+from testproject.mirror.models import CountryCopy, PersonCopy
+from testproject.mirror.serializers import CountryCopySerializer, PersonCopySerializer
+from tests.unit.consuming.conftest import person, put_message
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def declarations() -> Iterator[None]:
+    """Give each test declarations of its own."""
+    before = vars(subscriptions).copy()
+    vars(subscriptions).update(vars(SubscriptionRegistry()))
+    yield
+    vars(subscriptions).update(before)
+
+
+@pytest.fixture(params=["run_consumer", "run_kafka_consumer"])
+def command(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Run the command under both names."""
+    return lambda *args: call_command(request.param, *args)
+
+
+def test_what_subscribes_and_register_consumer_declare_is_consumed(command: Callable[..., None]):
+    create_topic("countries")
+    subscribes("people")(PersonCopySerializer)
+
+    @register_consumer
+    def countries() -> Consumer:
+        consumer = Consumer("countries")
+        consumer.register(CountryCopySerializer)
+        return consumer
+
+    put_message(person(1))
+    put_message({"code": "FR", "name": "France", "capital": ""}, kind="country", topic="countries")
+    command("--until-caught-up")
+    assert (PersonCopy.objects.count(), CountryCopy.objects.count()) == (1, 1)
+
+
+def test_a_project_without_consumers_is_told_how_to_declare_one():
+    with pytest.raises(CommandError, match="@subscribes"):
+        call_command("run_consumer")
+
+
+def test_a_topic_nobody_consumes_is_named():
+    subscribes("people")(PersonCopySerializer)
+    with pytest.raises(CommandError, match=r"for topic peple\. Declared: people"):
+        call_command("run_consumer", "--topic", "peple")
+
+
+def test_max_records_ends_the_run():
+    subscribes("people")(PersonCopySerializer)
+    for number in range(3):
+        put_message(person(number))
+    call_command("run_consumer", "--max-records", "2")
+    assert PersonCopy.objects.count() == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_the_work_in_hand(number: signal.Signals):
+    class Interrupted(PersonCopySerializer):
+        def create(self, validated_data: dict[str, Any]) -> PersonCopy:
+            os.kill(os.getpid(), number)
+            return super().create(validated_data)
+
+    subscribes("people")(Interrupted)
+    put_message(person(1))
+    call_command("run_consumer")
+    assert PersonCopy.objects.count() == 1
+    assert Offset.objects.using("subscriber").get(topic="people").position == "1"
+
+
+def test_from_beginning_reads_everything_again():
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_consumer", "--until-caught-up")
+    PersonCopy.objects.all().delete()
+    call_command("run_consumer", "--until-caught-up", "--from", "beginning")
+    assert PersonCopy.objects.count() == 1
+
+
+def test_groups_have_positions_of_their_own():
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_consumer", "--until-caught-up", "--group", "one")
+    PersonCopy.objects.all().delete()
+    call_command("run_consumer", "--until-caught-up", "--group", "two")
+    assert PersonCopy.objects.count() == 1
+
+
+def test_the_liveness_file_is_touched(tmp_path: Path):
+    subscribes("people")(PersonCopySerializer)
+    call_command("run_consumer", "--until-caught-up", "--liveness-file", str(tmp_path / "alive"))
+    assert (tmp_path / "alive").exists()
