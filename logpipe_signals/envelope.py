@@ -51,8 +51,9 @@ class Meta:
 
     def as_headers(self) -> tuple[tuple[str, bytes], ...]:
         """Return the headers that carry this."""
-        pairs = [(header, getattr(self, name)) for header, name in _HEADERS.items()]
-        return tuple((header, str(value).encode()) for header, value in pairs if value)
+        values = ((IDENTITY_HEADER, self.identity), (SOURCE_HEADER, self.source), (OPERATION_HEADER, self.operation))
+        texts = tuple((header, value.encode()) for header, value in values if value)
+        return (*texts, (SEQUENCE_HEADER, b"%d" % self.sequence)) if self.sequence else texts
 
     def as_member(self) -> dict[str, Any]:
         """Return the body's `meta` member that carries this."""

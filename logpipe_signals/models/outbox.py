@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.functions import Now
 
-from logpipe_signals.models.leases import Lease
+from logpipe_signals.models.leases import Lease, LeaseKind
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,11 +40,27 @@ class OutboxQuerySet(models.QuerySet["OutboxRow"]):
         With `tokens` ((lane, token) of the leases they were claimed under) a row whose lane has another owner by now
         stays: its new owner sends it again.
         """
+        if tokens is not None and connections[self.db].vendor == "postgresql":
+            return self._retire_by_arrays(ids, tokens)
         rows = self.filter(pk__in=ids)
         if tokens is not None:
             held = Lease.objects.using(self.db).lanes_with_tokens(tokens)
             rows = rows.filter(lane__in=models.Subquery(held))
         return rows._raw_delete(self.db) or 0
+
+    def _retire_by_arrays(self, ids: Collection[int], tokens: Sequence[tuple[int, int]]) -> int:
+        """Two arrays instead of hundreds of placeholders, which cost the client more than the database."""
+        if not ids or not tokens:
+            return 0
+        lanes, numbers = zip(*tokens, strict=True)
+        sql = f"""
+            DELETE FROM {OutboxRow._meta.db_table} AS pending
+            USING {Lease._meta.db_table} AS lease, unnest(%s::int[], %s::bigint[]) AS held (lane, token)
+            WHERE pending.id = ANY(%s) AND pending.lane = held.lane
+            AND lease.kind = %s AND lease.number = held.lane AND lease.token = held.token"""  # noqa: S608
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql, [list(lanes), list(numbers), list(ids), LeaseKind.LANE.value])
+            return int(cursor.rowcount)
 
 
 class OutboxRow(models.Model):

@@ -75,20 +75,55 @@ def prepare(
     """
     batch = Batch()
     source, sequence = Source.objects.draw_sequence(using)
+    wire = Wire(
+        source=source,
+        sequence=sequence,
+        format_code=settings.DEFAULT_FORMAT,
+        producer=settings.PRODUCER_ID,
+        headers_supported=headers_supported,
+    )
     for name, of_publication in _by(rows, lambda row: row.publication).items():
-        work = _PublicationBatch(publications[name], using, source, sequence, headers_supported)
+        work = _PublicationBatch(publications[name], using, wire)
         work.prepare(of_publication, batch, progressed)
     batch.outgoing.sort(key=lambda outgoing: outgoing.order)
     return batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """What all messages of a batch share."""
+
+    source: str
+    sequence: int
+    format_code: str
+    producer: str
+    headers_supported: bool
+
+    def headers(self, identity: str, operation: Operation) -> Headers:
+        """Return the headers of a message, on a log that has some."""
+        return self._meta(identity, operation).as_headers() if self.headers_supported else ()
+
+    def body(self, message_type: str, version: int, message: Any, identity: str, operation: Operation) -> bytes:
+        """Return a message's bytes. A delete tells in its body which row it is about, whatever the log."""
+        meta_in_body = not self.headers_supported or operation != Operation.UPSERT
+        envelope = Envelope(
+            type=message_type,
+            version=version,
+            message=message,
+            producer=self.producer,
+            meta=self._meta(identity, operation) if meta_in_body else NO_META,
+        )
+        return envelope.render(self.format_code, meta_in_body=meta_in_body)
+
+    def _meta(self, identity: str, operation: Operation) -> Meta:
+        return Meta(identity=identity, source=self.source, sequence=self.sequence, operation=operation.value)
 
 
 @dataclass(frozen=True)
 class _PublicationBatch:
     publication: Publication
     using: str
-    source: str
-    sequence: int
-    headers_supported: bool
+    wire: Wire
 
     def prepare(self, rows: list[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
         pks, unreadable = self._primary_keys(rows)
@@ -185,12 +220,13 @@ class _PublicationBatch:
                 batch.outgoing.append(self._delete(pk, [row]))
 
     def _send_or_move(self, pk: Any, rows: list[ClaimedRow], data: Any, key: str, batch: Batch) -> None:
-        lane = lane_of(self.publication.topic, key, len(all_lanes(self.using)))
-        here = [row for row in rows if row.lane == lane]
-        batch.moved += [(row, key, lane) for row in rows if row.lane != lane]
-        if not here:
-            return
-        batch.outgoing.append(self._outgoing(pk, here, key, self._upserts(pk, key, data)))
+        elsewhere = [row for row in rows if row.key != key]
+        if elsewhere:
+            lane = lane_of(self.publication.topic, key, len(all_lanes(self.using)))
+            batch.moved += [(row, key, lane) for row in elsewhere if row.lane != lane]
+            rows = [row for row in rows if row.key == key or row.lane == lane]
+        if rows:
+            batch.outgoing.append(self._outgoing(pk, rows, key, self._upserts(pk, key, data)))
 
     def _key(self, pk: Any, data: Any) -> str:
         key_field = self.publication.key_field
@@ -200,9 +236,10 @@ class _PublicationBatch:
 
     def _upserts(self, pk: Any, key: str, data: Any) -> Iterator[Message]:
         for serializer_class, message in zip(self.publication.serializer_classes, data, strict=True):
-            meta = self._meta(serializer_class, pk, Operation.UPSERT)
-            envelope = _envelope(serializer_class.MESSAGE_TYPE, serializer_class.VERSION, message, meta)
-            yield self._message(key, envelope.render(_format(), meta_in_body=not self.headers_supported), meta)
+            identity = self._identity(serializer_class, pk)
+            message_type, version = serializer_class.MESSAGE_TYPE, serializer_class.VERSION
+            value = self.wire.body(message_type, version, message, identity, Operation.UPSERT)
+            yield self._message(key, value, identity, Operation.UPSERT)
 
     def _delete(self, pk: Any, rows: Sequence[ClaimedRow]) -> Outgoing:
         rows = sorted(rows)
@@ -211,27 +248,20 @@ class _PublicationBatch:
         return self._outgoing(pk, rows, last.key, self._deletes(pk, last, kept))
 
     def _deletes(self, pk: Any, row: ClaimedRow, kept: dict[str, Any]) -> Iterator[Message]:
-        mode = self.publication.options.delete
+        mode, operation = self.publication.options.delete, Operation(row.operation)
         for serializer_class in self.publication.serializer_classes if mode in ("message", "both") else ():
+            identity = self._identity(serializer_class, pk)
             message_type, version = serializer_class.MESSAGE_TYPE, serializer_class.VERSION
-            meta = self._meta(serializer_class, pk, row.operation)
-            message = kept.get(f"{message_type}/{version}", {})
-            envelope = _envelope(message_type + DELETED_SUFFIX, version, message, meta)
-            yield self._message(row.key, envelope.render(_format(), meta_in_body=True), meta)
+            lookup = kept.get(f"{message_type}/{version}", {})
+            value = self.wire.body(message_type + DELETED_SUFFIX, version, lookup, identity, operation)
+            yield self._message(row.key, value, identity, operation)
         if mode in ("tombstone", "both"):
-            yield self._message(row.key, None, self._meta(self.publication.serializer_classes[0], pk, row.operation))
+            identity = self._identity(self.publication.serializer_classes[0], pk)
+            yield self._message(row.key, None, identity, operation)
 
-    def _message(self, key: str, value: bytes | None, meta: Meta) -> Message:
-        headers: Headers = meta.as_headers() if self.headers_supported else ()
+    def _message(self, key: str, value: bytes | None, identity: str, operation: Operation) -> Message:
+        headers = self.wire.headers(identity, operation)
         return Message(topic=self.publication.topic, key=key, value=value, headers=headers)
-
-    def _meta(self, serializer_class: SerializerClass, pk: Any, operation: str) -> Meta:
-        return Meta(
-            identity=self._identity(serializer_class, pk),
-            source=self.source,
-            sequence=self.sequence,
-            operation=operation,
-        )
 
     def _identity(self, serializer_class: SerializerClass, pk: Any) -> str:
         return f"{serializer_class.MESSAGE_TYPE}:{pk_text(self.publication.model, pk)}"
@@ -246,7 +276,7 @@ class _PublicationBatch:
             object_id=rows[-1].object_id,
             identity=self._identity(self.publication.serializer_classes[0], pk),
             key=key,
-            sequence=self.sequence,
+            sequence=self.wire.sequence,
             rows=tuple(rows),
             messages=made,
         )
@@ -257,7 +287,7 @@ class _PublicationBatch:
             object_id=rows[-1].object_id,
             identity=self._identity(self.publication.serializer_classes[0], pk if pk is not None else "?"),
             key=key,
-            sequence=self.sequence,
+            sequence=self.wire.sequence,
             rows=tuple(rows),
             messages=(),
             error=error,
@@ -265,6 +295,7 @@ class _PublicationBatch:
 
 
 SERIALISE_CHUNK = 250
+NO_META = Meta()
 
 
 def _alone(classes: Sequence[SerializerClass], instance: models.Model) -> Any:
@@ -272,14 +303,6 @@ def _alone(classes: Sequence[SerializerClass], instance: models.Model) -> Any:
         return tuple(cls(instance).data for cls in classes)
     except Exception as error:  # noqa: BLE001  (a serializer of the project may raise anything)
         return error
-
-
-def _envelope(message_type: str, version: int, message: Any, meta: Meta) -> Envelope:
-    return Envelope(type=message_type, version=version, message=message, producer=settings.PRODUCER_ID, meta=meta)
-
-
-def _format() -> str:
-    return str(settings.DEFAULT_FORMAT)
 
 
 def _column_value(column: models.Field[Any, Any], key: str) -> Any:
