@@ -18,9 +18,10 @@ from collections.abc import Collection, Sequence
 
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import LeaseLost
-from logpipe_signals.models import Lease, Source
+from logpipe_signals.models import Lease
 from logpipe_signals.models.leases import LeaseKind, LeaseQuerySet
 from logpipe_signals.publishing import clock
+from logpipe_signals.publishing.outbox import lane_count
 
 SAFETY_FACTOR = 0.1
 
@@ -155,16 +156,6 @@ class HeldLanes:
             self.tokens.pop(lane, None)
 
 
-_lanes: dict[str, range] = {}
-
-
 def all_lanes(using: str) -> range:
     """Return the lanes of a database: as many as were stored when it was first used, whatever the setting says now."""
-    if using not in _lanes:
-        _lanes[using] = range(Source.objects.current(using).lanes)
-    return _lanes[using]
-
-
-def forget_lanes() -> None:
-    """Read the number of lanes again (for tests, which empty tables)."""
-    _lanes.clear()
+    return range(lane_count(using))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from logpipe_signals.backend.base import Delivered, Delivery, Message, Producer,
 from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.keys import encode_pk, lane_of
 from logpipe_signals.models import OutboxRow
-from logpipe_signals.publishing import lanes
-from logpipe_signals.publishing.lanes import all_lanes, forget_lanes
+from logpipe_signals.publishing import outbox
+from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.relay import Relay
 from tests.conftest import ChangeSettings
 
@@ -43,11 +44,9 @@ class ScriptedProducer(Producer):
 
 
 @pytest.fixture(autouse=True)
-def _worker_mode(logpipe_settings: ChangeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _worker_mode(logpipe_settings: ChangeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     logpipe_settings(RELAY="worker")
-    monkeypatch.setitem(lanes._lanes, "default", range(8))
-    yield
-    forget_lanes()
+    monkeypatch.setitem(outbox._lane_counts, "default", 8)
 
 
 @pytest.fixture
@@ -91,3 +90,16 @@ def enqueue(instance: Any, publication: str, *, key: str | None = None, **values
         lane=lane_of(topic, key, len(all_lanes("default"))),
         **values,
     )
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Return a function that waits for a condition, and fails when it does not come within ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come"
+            time.sleep(0.01)
+
+    return wait

@@ -1,0 +1,128 @@
+"""Inline: saving is all a newcomer does; the broker's troubles are never the saver's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection, transaction
+
+from logpipe_signals.models import Lease, OutboxRow
+from logpipe_signals.models.leases import LeaseKind
+from logpipe_signals.publishing import inline
+from logpipe_signals.publishing.inline import breaker, sweeper
+from testproject.people.models import Person
+from tests.conftest import ChangeSettings
+from tests.unit.publishing.relaying.conftest import ScriptedProducer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _inline(_worker_mode: None, logpipe_settings: ChangeSettings) -> Iterator[None]:
+    logpipe_settings(RELAY="inline", SWEEP_SECONDS=3600)
+    breaker.reset()
+    yield
+    sweeper.stop()
+    breaker.reset()
+
+
+def test_a_save_is_on_the_log_when_it_returns(log: ScriptedProducer) -> None:
+    Person.objects.create(first_name="Joe")
+    assert [body["message"]["first_name"] for body in log.bodies()] == ["Joe"]
+    assert not OutboxRow.objects.exists()
+
+
+def test_many_saves_of_one_transaction_leave_after_its_commit(log: ScriptedProducer) -> None:
+    with transaction.atomic():
+        for number in range(20):
+            Person.objects.create(first_name=f"p{number}")
+        assert log.sent == []
+    assert len(log.sent) == 20
+
+
+def test_what_is_rolled_back_is_not_sent(log: ScriptedProducer) -> None:
+    with transaction.atomic():
+        Person.objects.create(first_name="kept")
+        with transaction.atomic():
+            Person.objects.create(first_name="undone")
+            transaction.set_rollback(True)
+    assert [body["message"]["first_name"] for body in log.bodies()] == ["kept"]
+
+
+def test_a_save_succeeds_while_the_broker_is_away(log: ScriptedProducer) -> None:
+    log.away = True
+    joe = Person.objects.create(first_name="Joe")
+    assert Person.objects.filter(pk=joe.pk).exists()
+    assert OutboxRow.objects.count() == 1
+
+
+def test_after_one_failure_saves_do_not_ask_the_broker(log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.away = True
+    Person.objects.create(first_name="Joe")
+    log.away = False
+    Person.objects.create(first_name="Jane")
+    assert log.sent == [], "the breaker is open"
+
+
+def test_the_sweeper_sends_what_was_left_behind_and_closes_the_breaker(log: ScriptedProducer) -> None:
+    log.away = True
+    Person.objects.create(first_name="Joe")
+    log.away = False
+
+    sweeper.sweep("default")
+
+    assert len(log.sent) == 1
+    assert not breaker.is_open
+
+
+def test_a_hook_that_raises_never_reaches_the_saver(log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(inline, "Relay", broken)
+    Person.objects.create(first_name="Joe")
+    assert OutboxRow.objects.count() == 1
+
+
+def test_lanes_another_process_holds_are_left_to_it(log: ScriptedProducer) -> None:
+    Lease.objects.all().delete()
+    Lease.objects.ensure(LeaseKind.LANE, [str(lane) for lane in range(8)])
+    Lease.objects.take(LeaseKind.LANE, [str(lane) for lane in range(8)], owner="another", lease_seconds=60)
+
+    Person.objects.create(first_name="Joe")
+
+    assert log.sent == []
+    assert OutboxRow.objects.count() == 1
+
+
+def test_lanes_are_given_back_after_each_save(log: ScriptedProducer) -> None:
+    Person.objects.create(first_name="Joe")
+    assert not Lease.objects.of_kind(LeaseKind.LANE).exclude(owner="").exists()
+
+
+def test_the_sweeper_thread_finds_what_a_killed_process_left(
+    log: ScriptedProducer, logpipe_settings: ChangeSettings, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    logpipe_settings(RELAY="worker")
+    Person.objects.create(first_name="Joe")
+    logpipe_settings(RELAY="inline", SWEEP_SECONDS=0.01)
+
+    sweeper.start("default")
+
+    wait_until(lambda: len(log.sent) == 1)
+
+
+def test_the_sweeper_ends_when_told_and_starts_again(log: ScriptedProducer) -> None:
+    sweeper.start("default")
+    assert any(thread.name == "logpipe-sweeper" for thread in threading.enumerate())
+    sweeper.stop()
+    assert not any(thread.name == "logpipe-sweeper" for thread in threading.enumerate())
+
+
+def test_an_inline_save_in_a_transaction_of_the_caller_sends_nothing_before_its_commit(log: ScriptedProducer) -> None:
+    with transaction.atomic():
+        Person.objects.create(first_name="Joe")
+        assert connection.in_atomic_block
+        assert log.sent == []

@@ -1,0 +1,98 @@
+"""The worker: waits while the log or the database is away, drains when told, hands its lanes over at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+
+from logpipe_signals.models import Lease, OutboxRow
+from logpipe_signals.publishing import worker as worker_module
+from logpipe_signals.publishing.worker import RelayWorker, published_aliases
+from testproject.people.models import Person
+from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PEOPLE = "people.person:people"
+
+
+@pytest.fixture
+def pending() -> Person:
+    joe = Person.objects.create(first_name="Joe")
+    OutboxRow.objects.all().delete()
+    enqueue(joe, PEOPLE)
+    return joe
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module.RelayWorker, "_pause_seconds", lambda self: 0.01)
+
+
+def test_only_aliases_that_may_hold_a_published_model_are_relayed(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = ["tests.unit.publishing.relaying.test_worker.DefaultOnly"]
+    assert published_aliases() == ["default"]
+
+
+class DefaultOnly:
+    """A router that keeps everything published on one side."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: object) -> bool | None:
+        return None if app_label == "logpipe_signals" else db == "default"
+
+
+def test_drain_ends_when_nothing_is_pending(log: ScriptedProducer, pending: Person) -> None:
+    report = RelayWorker(["default"]).drain(threading.Event())
+    assert (report.sent, report.retired) == (1, 1)
+
+
+def test_drain_waits_for_a_log_that_is_away(
+    log: ScriptedProducer, pending: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.away = True
+    worker = RelayWorker(["default"])
+    pauses = iter([False, False])
+
+    def back_after_three(*_: object) -> float:
+        log.away = next(pauses, None) is not None
+        return 0.01
+
+    monkeypatch.setattr(worker, "_pause_seconds", back_after_three)
+    assert worker.drain(threading.Event()).sent == 1
+
+
+def test_a_database_error_costs_a_connection_and_nothing_else(
+    log: ScriptedProducer, pending: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = RelayWorker(["default"])
+    failures = iter([OperationalError("the connection was cut")])
+    claim = worker.relays[0].claims.claim
+
+    def flaky(*args: object, **kwargs: object) -> object:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return claim(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker.relays[0].claims, "claim", flaky)
+    assert worker.drain(threading.Event()).sent == 1
+
+
+def test_a_stop_hands_the_lanes_over(
+    log: ScriptedProducer, pending: Person, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    stop = threading.Event()
+    worker = RelayWorker(["default"])
+    thread = threading.Thread(target=run_and_close, args=[worker, stop])
+    thread.start()
+    wait_until(lambda: len(log.sent) == 1)
+    stop.set()
+    thread.join(10)
+    assert not Lease.objects.exclude(owner="").exists()
+
+
+def run_and_close(worker: RelayWorker, stop: threading.Event) -> None:
+    worker.run(stop)
+    connections.close_all()
