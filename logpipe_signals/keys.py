@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.utils import timezone
 
 Model = type[models.Model]
 HEX_PREFIX = "\\x"
@@ -81,15 +84,18 @@ def _model_value(field: models.Field[Any, Any], text: str, using: str) -> Any:
     target = target_field(field)
     from_db_value = getattr(target, "from_db_value", None)
     if from_db_value is None:
-        return _plain_value(target, text)
+        return _plain_value(target, text, using)
     # A field with a Python value of its own (an obfuscated id, say): its column's plain type first, then its own way.
     plain = getattr(models, target.get_internal_type(), models.TextField)()
-    return from_db_value(_plain_value(plain, text), None, connections[using])
+    return from_db_value(_plain_value(plain, text, using), None, connections[using])
 
 
-def _plain_value(field: models.Field[Any, Any], text: str) -> Any:
+def _plain_value(field: models.Field[Any, Any], text: str, using: str) -> Any:
     if isinstance(field, models.BooleanField):
         return text in ("true", "t", "1")
     if isinstance(field, models.BinaryField):
         return bytes.fromhex(text.removeprefix(HEX_PREFIX))
-    return field.to_python(text)
+    value = field.to_python(text)
+    if isinstance(value, datetime) and settings.USE_TZ and timezone.is_naive(value):
+        return timezone.make_aware(value, connections[using].timezone)  # The column has no zone on this database.
+    return value

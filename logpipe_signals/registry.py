@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from django.db import models
@@ -66,10 +66,19 @@ class Publication:
         topic: Where its messages go (Kinesis: the stream).
         name: What outbox rows carry; by default `app.model:topic`. It has to stay the same while rows are pending.
         options: See PublicationOptions.
+        declared_by: The abstract model that declared it for its children, or None.
     """
 
-    def __init__(self, model: type[models.Model], topic: str, name: str, options: PublicationOptions) -> None:
+    def __init__(
+        self,
+        model: type[models.Model],
+        topic: str,
+        name: str,
+        options: PublicationOptions,
+        declared_by: type[models.Model] | None = None,
+    ) -> None:
         self.model = model
+        self.declared_by = declared_by
         self.topic = topic
         self.name = name
         self.options = options
@@ -175,10 +184,11 @@ class PublicationRegistry:
         *,
         name: str | None,
         options: PublicationOptions,
+        declared_by: type[models.Model] | None = None,
     ) -> Publication:
         """Add a serializer to the publication of a model on a topic, making it when it is the first."""
         name = name or f"{model._meta.label_lower}:{topic}"
-        publication = self._by_name.setdefault(name, Publication(model, topic, name, options))
+        publication = self._by_name.setdefault(name, Publication(model, topic, name, options, declared_by))
         if (publication.model, publication.topic) != (model, topic):
             self._complain(f"Two publications are named {name!r}. Give one of them another name=.")
         elif publication.options != options:
@@ -248,11 +258,14 @@ def publishes(
     listed: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     chosen = PublicationOptions(**listed)
 
+    def declare_for(model: type[models.Model], declared_by: type[models.Model] | None = None) -> None:
+        publications.declare(model, topic, serializer, name=name, options=chosen, declared_by=declared_by)
+
     def declare(model: ModelType) -> ModelType:
         if model._meta.abstract:
-            publications.declare_abstract(model, declare)
+            publications.declare_abstract(model, partial(declare_for, declared_by=model))
         else:
-            publications.declare(model, topic, serializer, name=name, options=chosen)
+            declare_for(model)
         return model
 
     return declare

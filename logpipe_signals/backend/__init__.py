@@ -41,6 +41,12 @@ def consumer_class() -> type[Consumer]:
     return cls
 
 
+def offset_class() -> type[OffsetStore]:
+    """Return the class that `OFFSET_BACKEND` names."""
+    cls: type[OffsetStore] = _load("OFFSET_BACKEND", settings.OFFSET_BACKEND)
+    return cls
+
+
 def get_producer_backend() -> Producer:
     """Return a producer of the configured log; its client is shared by the process."""
     return producer_class()()
@@ -53,5 +59,4 @@ def get_consumer_backend(subscription: Subscription) -> Consumer:
 
 def get_offset_backend() -> OffsetStore:
     """Return the store that keeps positions."""
-    cls: type[OffsetStore] = _load("OFFSET_BACKEND", settings.OFFSET_BACKEND)
-    return cls()
+    return offset_class()()

@@ -7,11 +7,12 @@ All rows of one save leave in one statement, written by hand: the ORM would cost
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from django.db import connections, models, router, transaction
+from django.db import DatabaseError, connections, models, router, transaction
 
 from logpipe_signals import echo
 from logpipe_signals.keys import encode_pk, lane_of
@@ -76,12 +77,24 @@ def write(using: str, intents: Sequence[Intent]) -> None:
     """
     if not intents:
         return
-    with transaction.mark_for_rollback_on_error(using):
+    with _cure_named(using), transaction.mark_for_rollback_on_error(using):
         lanes = lane_count(using)
         rows = [(intent, lane_of(intent.publication.topic, intent.lane_key, lanes)) for intent in intents]
         for some in _chunks(rows):
             _insert(using, some)
         wake.schedule(using, {lane for _, lane in rows})
+
+
+@contextmanager
+def _cure_named(using: str) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        error.add_note(
+            f"A published change needs its outbox on database {using!r}. Where the table is missing: "
+            f"manage.py migrate logpipe_signals --database={using}"
+        )
+        raise
 
 
 def _chunks(rows: Sequence[tuple[Intent, int]]) -> Iterator[Sequence[tuple[Intent, int]]]:

@@ -1,1 +1,0 @@
-"""System checks: what would lose or stop messages is said at start-up, with the cure."""
