@@ -3,6 +3,10 @@ After the commit: send inline, or wake the relay.
 
 Capture calls `schedule` inside the change's transaction; what is scheduled runs after the commit, robustly, so that
 nothing that goes wrong with the log is ever raised into the code that saved.
+
+A relay is woken by PostgreSQL's NOTIFY. It is sent after the commit, because inside the transaction it takes a lock
+that makes all commits wait for each other, and not more often than is useful: a relay that was just woken looks again
+within milliseconds anyway. On other databases, and behind pgbouncer, the relay's own polling finds the change.
 """
 
 from __future__ import annotations
@@ -11,9 +15,13 @@ import threading
 from collections.abc import Collection
 from functools import partial
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from logpipe_signals.conf import settings
+from logpipe_signals.publishing import clock
+
+CHANNEL = "logpipe_signals"
+NOTIFY_SECONDS = 0.01
 
 
 class _Lanes(threading.local):
@@ -22,6 +30,7 @@ class _Lanes(threading.local):
 
 
 _scheduled = _Lanes()
+_notified_at: dict[str, float] = {}
 
 
 def schedule(using: str, lanes: Collection[int]) -> None:
@@ -39,3 +48,15 @@ def _committed(using: str) -> None:
         from logpipe_signals.publishing import inline
 
         inline.send_now(using, lanes)
+    else:
+        notify(using)
+
+
+def notify(using: str) -> None:
+    """Wake the relays of a database, unless this process did so a moment ago."""
+    now = clock.seconds()
+    if connections[using].vendor != "postgresql" or now - _notified_at.get(using, 0.0) < NOTIFY_SECONDS:
+        return
+    _notified_at[using] = now
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections, router
 
-from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing.relay import Relay, RelayReport, oldest_pending_seconds
 from logpipe_signals.publishing.settling import backoff_seconds
+from logpipe_signals.publishing.waiting import Waiter
 from logpipe_signals.registry import publications
 
 logger = logging.getLogger(__name__)
 
 
 def published_aliases() -> list[str]:
-    """Return the aliases that hold a published model, or may: those where its table and the outbox are migrated."""
+    """Return the aliases that may hold a published model: those where its table and the outbox are migrated."""
     return [
         alias
         for alias in connections
@@ -33,33 +33,45 @@ class RelayWorker:
 
     def __init__(self, aliases: Sequence[str] | None = None) -> None:
         self.relays = [Relay(alias) for alias in aliases or published_aliases()]
+        self._waiter = Waiter([relay.using for relay in self.relays])
         self._failures = 0
+        self._stopping = False
 
-    def run(self, stop: threading.Event) -> RelayReport:
-        """Relay until `stop` is set; then settle what is on its way and hand over the lanes."""
-        report = RelayReport()
-        try:
-            while not stop.is_set():
-                step = self._step()
-                report += step
-                if not step.claimed:
-                    stop.wait(self._pause_seconds())
-        finally:
-            self._stop_relays()
-        return report
+    def stop(self) -> None:
+        """End `run` or `drain` after the batch in hand. May be called from a signal handler or another thread."""
+        self._stopping = True
+        self._waiter.wake()
 
-    def drain(self, stop: threading.Event) -> RelayReport:
+    def run(self) -> RelayReport:
+        """Relay until `stop`; then settle what is on its way and hand over the lanes."""
+        return self._relay_while(lambda: True)
+
+    def drain(self) -> RelayReport:
         """Relay until nothing is pending on any alias; waits for rows put off and for other relays' lanes."""
+        return self._relay_while(self._anything_pending)
+
+    def _relay_while(self, go_on: Callable[[], bool]) -> RelayReport:
+        gc.freeze()  # What the imports made stays; collections look at the batches only.
         report = RelayReport()
         try:
-            while not stop.is_set() and any(OutboxRow.objects.using(relay.using).exists() for relay in self.relays):
+            while not self._stopping and go_on():
                 step = self._step()
                 report += step
-                if not step.claimed:
-                    stop.wait(self._pause_seconds())
+                self._idle(step)
         finally:
             self._stop_relays()
         return report
+
+    def _anything_pending(self) -> bool:
+        return any(OutboxRow.objects.using(relay.using).exists() for relay in self.relays)
+
+    def _idle(self, step: RelayReport) -> None:
+        if self._failures:
+            self._waiter.wait(backoff_seconds(self._failures))
+        elif step.claimed:
+            self._waiter.worked()
+        else:
+            self._waiter.wait()
 
     def _step(self) -> RelayReport:
         report = RelayReport()
@@ -72,24 +84,20 @@ class RelayWorker:
             relay.keep_lanes()
             report = relay.relay_batch()
         except (BackendUnavailable, LeaseLost) as error:
-            self._failed(relay)
-            age_seconds = oldest_pending_seconds(relay.using) or 0.0
-            logger.warning("%s The oldest pending change of %r is %.0f s old.", error, relay.using, age_seconds)
+            self._recover(relay)
+            logger.warning("%s %s", error, _age(relay.using))
         except (DatabaseError, InterfaceError) as error:
-            self._failed(relay)
             connections[relay.using].close()
+            self._recover(relay)
             logger.warning("The database %r failed (%s); the relay goes on with a new connection.", relay.using, error)
         else:
             self._failures = 0
             return report
         return RelayReport()
 
-    def _failed(self, relay: Relay) -> None:
+    def _recover(self, relay: Relay) -> None:
         self._failures += 1
         relay.recover()
-
-    def _pause_seconds(self) -> float:
-        return backoff_seconds(self._failures) if self._failures else float(settings.RELAY_POLL_SECONDS)
 
     def _stop_relays(self) -> None:
         for relay in self.relays:
@@ -97,3 +105,12 @@ class RelayWorker:
                 relay.stop()
             except (BackendUnavailable, LeaseLost, DatabaseError, InterfaceError) as error:
                 logger.warning("The relay of %r ended with work in hand (%s); its lease runs out.", relay.using, error)
+        self._waiter.close()
+
+
+def _age(using: str) -> str:
+    try:
+        seconds = oldest_pending_seconds(using)
+    except (DatabaseError, InterfaceError):
+        return ""
+    return "" if seconds is None else f"The oldest pending change of {using!r} is {seconds:.0f} s old."

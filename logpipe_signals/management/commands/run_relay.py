@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -25,11 +24,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until a signal says stop."""
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         worker = RelayWorker(options["database"])
-        report = worker.drain(stop) if options["drain"] else worker.run(stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        if options["verbosity"]:
+            aliases = ", ".join(relay.using for relay in worker.relays) or "no database"
+            self.stdout.write(f"Relaying {aliases}. Stop with Ctrl-C: the batch in hand is finished first.")
+        report = worker.drain() if options["drain"] else worker.run()
         self.stdout.write(
             f"{report.sent} messages sent, {report.retired} changes retired, "
             f"{report.put_off} put off, {report.set_aside} set aside."

@@ -10,9 +10,11 @@ import pytest
 from django.db import OperationalError, connections
 
 from logpipe_signals.models import Lease, OutboxRow
+from logpipe_signals.publishing import wake
 from logpipe_signals.publishing import worker as worker_module
 from logpipe_signals.publishing.worker import RelayWorker, published_aliases
 from testproject.people.models import Person
+from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +31,7 @@ def pending() -> Person:
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module.RelayWorker, "_pause_seconds", lambda self: 0.01)
+    monkeypatch.setattr(worker_module, "backoff_seconds", lambda failures: 0.01)
 
 
 def test_only_aliases_that_may_hold_a_published_model_are_relayed(settings: Any) -> None:
@@ -45,7 +47,7 @@ class DefaultOnly:
 
 
 def test_drain_ends_when_nothing_is_pending(log: ScriptedProducer, pending: Person) -> None:
-    report = RelayWorker(["default"]).drain(threading.Event())
+    report = RelayWorker(["default"]).drain()
     assert (report.sent, report.retired) == (1, 1)
 
 
@@ -54,14 +56,14 @@ def test_drain_waits_for_a_log_that_is_away(
 ) -> None:
     log.away = True
     worker = RelayWorker(["default"])
-    pauses = iter([False, False])
+    failures = iter([True, True, False])
 
-    def back_after_three(*_: object) -> float:
-        log.away = next(pauses, None) is not None
+    def back_after_three(count: int) -> float:
+        log.away = next(failures)
         return 0.01
 
-    monkeypatch.setattr(worker, "_pause_seconds", back_after_three)
-    assert worker.drain(threading.Event()).sent == 1
+    monkeypatch.setattr(worker_module, "backoff_seconds", back_after_three)
+    assert worker.drain().sent == 1
 
 
 def test_a_database_error_costs_a_connection_and_nothing_else(
@@ -77,22 +79,49 @@ def test_a_database_error_costs_a_connection_and_nothing_else(
         return claim(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(worker.relays[0].claims, "claim", flaky)
-    assert worker.drain(threading.Event()).sent == 1
+    assert worker.drain().sent == 1
 
 
 def test_a_stop_hands_the_lanes_over(
     log: ScriptedProducer, pending: Person, wait_until: Callable[[Callable[[], bool]], None]
 ) -> None:
-    stop = threading.Event()
     worker = RelayWorker(["default"])
-    thread = threading.Thread(target=run_and_close, args=[worker, stop])
+    thread = threading.Thread(target=run_and_close, args=[worker])
     thread.start()
     wait_until(lambda: len(log.sent) == 1)
-    stop.set()
+    worker.stop()
     thread.join(10)
     assert not Lease.objects.exclude(owner="").exists()
 
 
-def run_and_close(worker: RelayWorker, stop: threading.Event) -> None:
-    worker.run(stop)
+def run_and_close(worker: RelayWorker) -> None:
+    worker.run()
     connections.close_all()
+
+
+@pytest.mark.postgres
+def test_a_commit_wakes_an_idle_relay_on_postgresql(
+    log: ScriptedProducer, wait_until: Callable[[Callable[[], bool]], None], logpipe_settings: ChangeSettings
+) -> None:
+    logpipe_settings(RELAY_POLL_SECONDS=3600)
+    worker = RelayWorker(["default"])
+    waiter = worker._waiter
+    waiter._pause_seconds = 3600.0
+    thread = threading.Thread(target=run_and_close, args=[worker])
+    thread.start()
+    try:
+        wait_until(lambda: bool(waiter._listeners))
+        Person.objects.create(first_name="Joe")
+        wait_until(lambda: len(log.sent) == 1)
+    finally:
+        worker.stop()
+        thread.join(10)
+
+
+@pytest.mark.postgres
+def test_many_commits_in_a_moment_notify_once(django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake.clock, "seconds", lambda: 1000.0)
+    monkeypatch.setattr(wake, "_notified_at", {})
+    with django_assert_num_queries(1):
+        for _ in range(10):
+            wake.notify("default")
