@@ -72,11 +72,11 @@ def lane_of(topic: str, key: str, lanes: int) -> int:
 
 def database_text(field: models.Field[Any, Any], value: Any, using: str) -> str:
     """Return the text of a value as its column holds it."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return HEX_PREFIX + bytes(value).hex()
     raw = target_field(field).get_db_prep_value(value, connection=connections[using])
     if isinstance(raw, bool):
         return "true" if raw else "false"
-    if isinstance(raw, bytes | bytearray | memoryview):
-        return HEX_PREFIX + bytes(raw).hex()
     return str(raw)
 
 

@@ -129,7 +129,7 @@ class Publication:
         if name is None:
             return self.model._meta.pk
         field = self.serializer_classes[0]().fields.get(name)
-        source = getattr(field, "source", None)
+        source = str(getattr(field, "source", ""))
         columns = {column.name: column for column in self.model._meta.concrete_fields}
         return columns.get(source) or next((c for c in columns.values() if c.attname == source), None)
 

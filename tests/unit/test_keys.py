@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -62,14 +62,14 @@ def test_the_text_is_that_of_the_column() -> None:
     [
         (models.BooleanField(), True),
         (models.BooleanField(), False),
-        (models.DateField(), datetime.date(2024, 2, 29)),
-        (models.DateTimeField(), datetime.datetime(2024, 2, 29, 12, 30, 1, 123456, tzinfo=datetime.UTC)),
+        (models.DateField(), dt.date(2024, 2, 29)),
+        (models.DateTimeField(), dt.datetime(2024, 2, 29, 12, 30, 1, 123456, tzinfo=dt.UTC)),
         (models.DecimalField(max_digits=20, decimal_places=5), Decimal("12345678901.00010")),
         (models.FloatField(), 0.1 + 0.2),
         (models.BinaryField(), b"\x00\xff"),
-        (models.TimeField(), datetime.time(1, 2, 3, 456)),
+        (models.TimeField(), dt.time(1, 2, 3, 456)),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_other_fields_survive_as_parts_of_a_key(field: Any, value: Any) -> None:
     from logpipe_signals.keys import _model_value, database_text

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.management import call_command
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, connection, connections, models, transaction
 from django.db.models.signals import post_save, pre_save
 from django.test import Client
 
@@ -129,7 +130,11 @@ def test_get_or_create_of_what_is_there_leaves_none() -> None:
 
 @in_autocommit
 def test_asave_leaves_one_row() -> None:
-    asyncio.run(joe().asave())
+    async def save() -> None:
+        await joe().asave()
+        await sync_to_async(connections.close_all)()  # They are the executor thread's.
+
+    asyncio.run(save())
     assert topics() == ["people"]
 
 
