@@ -8,6 +8,9 @@ from rest_framework import serializers
 
 from testproject.mirror.models import CityCopy, CountryCopy, PersonCopy
 
+AS_SENT = {"trim_whitespace": False}
+"""DRF's CharField takes blanks off both ends, which would make a copy differ from its original."""
+
 
 class PersonCopySerializer(serializers.ModelSerializer):
     """A person, found again by uuid; saved one by one, so that `save()` and signals run."""
@@ -19,6 +22,7 @@ class PersonCopySerializer(serializers.ModelSerializer):
     class Meta:
         model = PersonCopy
         fields = ["uuid", "first_name", "last_name", "email"]
+        extra_kwargs = {"first_name": AS_SENT, "last_name": AS_SENT}
 
     @classmethod
     def lookup_instance(cls, uuid: str, **kwargs: Any) -> PersonCopy | None:
@@ -36,6 +40,7 @@ class CountryCopySerializer(serializers.ModelSerializer):
     class Meta:
         model = CountryCopy
         fields = ["code", "name", "capital"]
+        extra_kwargs = {"name": AS_SENT, "capital": AS_SENT}
 
     @classmethod
     def lookup_instance(cls, code: str, **kwargs: Any) -> CountryCopy | None:
@@ -65,11 +70,12 @@ class CityCopySerializer(serializers.ModelSerializer):
     KEY_FIELD = "geoname_id"
 
     country = CountryCodeField(source="country_code")
-    tags = serializers.ListField(child=serializers.CharField())
+    tags = serializers.ListField(child=serializers.CharField(**AS_SENT))
 
     class Meta:
         model = CityCopy
         fields = ["geoname_id", "name", "country", "population", "latitude", "longitude", "tags"]
+        extra_kwargs = {"name": AS_SENT}
 
     @classmethod
     def lookup_instance(cls, geoname_id: int, **kwargs: Any) -> CityCopy | None:
