@@ -70,7 +70,7 @@ class CityCopySerializer(serializers.ModelSerializer):
     KEY_FIELD = "geoname_id"
 
     country = CountryCodeField(source="country_code")
-    tags = serializers.ListField(child=serializers.CharField(**AS_SENT))
+    tags = serializers.ListField(child=serializers.CharField(trim_whitespace=False))
 
     class Meta:
         model = CityCopy

@@ -33,7 +33,7 @@ class CitySerializer(serializers.ModelSerializer):
     KEY_FIELD = "geoname_id"
 
     country = CountryInCitySerializer()
-    tags = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    tags: serializers.SlugRelatedField = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
 
     class Meta:
         model = City
