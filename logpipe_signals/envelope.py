@@ -10,7 +10,7 @@ travels in headers, and on a log without headers in a `meta` member at the end o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logpipe_signals import formats
@@ -84,6 +84,8 @@ class Envelope:
     message: Any
     producer: str = ""
     meta: Meta = Meta()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers, on a log that has none of its own."""
 
     @property
     def is_delete(self) -> bool:
@@ -101,7 +103,7 @@ class Envelope:
         if self.producer:
             body["producer"] = self.producer
         if meta_in_body and (member := self.meta.as_member()):
-            body["meta"] = member
+            body["meta"] = {**member, "headers": dict(self.headers)} if self.headers else member
         return formats.render(format_code, body)
 
     @classmethod

@@ -35,6 +35,7 @@ SerializerClass = type[Any]
 ModelType = TypeVar("ModelType", bound=type[models.Model])
 SerializerType = TypeVar("SerializerType", bound=SerializerClass)
 ConsumerFactory = Callable[[], "Consumer"]
+PayloadMode = Literal["state", "change"]
 DeleteMode = Literal["message", "tombstone", "both", "ignore"]
 DELETE_MODES = ("message", "tombstone", "both", "ignore")
 
@@ -49,12 +50,19 @@ class PublicationOptions:
     prefetch_related: Relations read with a batch, as in `QuerySet.prefetch_related`.
     lookup_fields:    Serializer fields that a delete message holds, by which the consumer finds the row. By default the
                       named parameters of `lookup_instance`, else KEY_FIELD, else the primary key.
+    payload:          "state": the row as it is when it is sent, so that a burst of changes costs one message. "change":
+                      each save as its own message, serialised in its transaction and sent in order.
+    when:             Publish only rows that this lets through, a Q or a callable of the instance; others are retracted.
+    headers:          Further headers of each message: a mapping of texts, or a callable of the instance that gives one.
     """
 
     delete: DeleteMode = "message"
     select_related: tuple[str, ...] = ()
     prefetch_related: tuple[Any, ...] = ()
     lookup_fields: tuple[str, ...] | None = None
+    payload: PayloadMode = "state"
+    when: models.Q | Callable[[Any], bool] | None = None
+    headers: Mapping[str, str] | Callable[[Any], Mapping[str, str]] | None = None
 
 
 class Publication:
@@ -168,9 +176,13 @@ class PublicationRegistry:
     def __getitem__(self, name: str) -> Publication:
         return self._by_name[name]
 
-    def sendable(self) -> tuple[str, ...]:
-        """Return the names of those whose serializers load; checks tell of the others, whose rows have to wait."""
-        return tuple(publication.name for publication in self if publication.loads)
+    def sendable(self, payload: PayloadMode) -> tuple[str, ...]:
+        """
+        Return the names of those that send states, or changes, and whose serializers load.
+
+        Checks tell of those that do not load; their rows have to wait.
+        """
+        return tuple(p.name for p in self if p.options.payload == payload and p.loads)
 
     def get(self, name: str) -> Publication | None:
         """Return the publication of a name, or None: an outbox row may carry one of another release."""

@@ -46,6 +46,8 @@ class DeadLetter(TimeStampedModel):
     sequence = models.BigIntegerField(null=True, blank=True)
     key = models.BinaryField(null=True)
     value = models.BinaryField(null=True)
+    operation = models.CharField(max_length=8, blank=True, default="", help_text="A publisher's: as in the outbox.")
+    payload = models.BinaryField(null=True, help_text="A publisher's: as in the outbox.")
     headers = models.JSONField(default=list)
     reason = models.CharField(max_length=64, help_text="The error's class name.")
     error = models.TextField()

@@ -29,6 +29,7 @@ FLOOR_LAG_SECONDS = 1.0
 REWIND_SECONDS = 5.0
 REWIND_COST_FACTOR = 20
 SMALLEST_SHARE = 16
+PAGES_OF_CHANGES = 20
 LIVE, BACKFILL = 0, 1
 
 
@@ -45,6 +46,13 @@ class ClaimedRow(NamedTuple):
     headers: Any
     attempts: int
     created_at: datetime
+    waiting: bool = False
+    """Whether it waits for another try."""
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Return which row of which publication changed."""
+        return self.publication, self.object_id
 
 
 @dataclass
@@ -88,6 +96,7 @@ class Claims:
         self.using = using
         self._scans: dict[tuple[int, int], _Scan] = defaultdict(_Scan)
         self._homes: dict[int, _Scan] = {}
+        self._changing: dict[int, ClaimedRow] = {}
         self._active_lanes = 1
         self._turn = 0
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
@@ -98,33 +107,40 @@ class Claims:
 
         Rows of publications that this release does not know are passed over: another release's relay sends them.
         """
-        rows = self._claim(LIVE, lanes, limit)
+        states = publications.sendable("state")
+        rows = self._claim(LIVE, lanes, states, limit)
         if len(rows) < limit:
-            rows += self._claim(BACKFILL, lanes, limit - len(rows))
+            rows += self._claim_changes(lanes, limit - len(rows))
+        if len(rows) < limit:
+            rows += self._claim(BACKFILL, lanes, states, limit - len(rows))
         return rows
 
     def settled(self, ids: Iterable[int]) -> None:
         """Forget rows that were retired, put off or given up: they may be claimed again if they are still there."""
         for row_id in ids:
+            self._changing.pop(row_id, None)
             if (scan := self._homes.pop(row_id, None)) is not None:
                 scan.in_flight.discard(row_id)
 
     def lanes_in_flight(self) -> frozenset[int]:
         """Return the lanes with claimed rows that have no outcome yet."""
-        return frozenset(lane for (_, lane), scan in self._scans.items() if scan.in_flight)
+        changing = {change.lane for change in self._changing.values()}
+        return frozenset(lane for (_, lane), scan in self._scans.items() if scan.in_flight) | changing
 
     def look_at_everything(self) -> None:
         """Read from the start at the next claim: lanes came, or rows were put back."""
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
 
-    def _claim(self, priority: int, lanes: Sequence[int], limit: int) -> list[ClaimedRow]:
-        if not lanes or limit <= 0 or not publications.sendable():
+    def _claim(self, priority: int, lanes: Sequence[int], names: Sequence[str], limit: int) -> list[ClaimedRow]:
+        if not lanes or not names:
             return []
         scans = {lane: self._scans[priority, lane] for lane in self._in_turn(lanes)}
         started = clock.seconds()
         rewound = self._look_back(priority, scans)
         share = max(SMALLEST_SHARE, -(-limit // self._active_lanes))
-        rows = self._read(priority, scans, share=share, limit=limit)
+        positions = [(lane, scan.position) for lane, scan in scans.items()]
+        hidden = [row_id for scan in scans.values() for row_id in scan.in_flight if row_id > scan.position]
+        rows = _read(self.using, Scope(priority, positions, names, hidden, share, limit))
         self._remember(rows, scans, share=share, limit=limit)
         if rewound:
             cost_seconds = clock.seconds() - started
@@ -159,72 +175,110 @@ class Claims:
         self._turn = (self._turn + 1) % len(lanes)
         return [*lanes[self._turn :], *lanes[: self._turn]]
 
-    def _read(self, priority: int, scans: dict[int, _Scan], *, share: int, limit: int) -> list[ClaimedRow]:
-        connection = connections[self.using]
-        hidden = [row_id for scan in scans.values() for row_id in scan.in_flight if row_id > scan.position]
-        positions = [(lane, scan.position) for lane, scan in scans.items()]
-        build = _postgresql if connection.vendor == "postgresql" else partial(_portable, connection.vendor)
-        known = publications.sendable()
-        sql, parameters = build(priority, positions, known, hidden, share=share, limit=limit)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            found = cursor.fetchall()
-        return sorted((_row(values) for values in found), key=attrgetter("id"))
+    # --- changes, which have to stay in order -------------------------------------------------------------------
+
+    def _claim_changes(self, lanes: Sequence[int], limit: int) -> list[ClaimedRow]:
+        """
+        Return the oldest change of each row, none of a row that has one on its way or waiting for another try.
+
+        Always read from the start: a change passed over would be overtaken by the next one of its row.
+        """
+        names = publications.sendable("change")
+        if not lanes or not names:
+            return []
+        blocked = {change.row for change in self._changing.values()}
+        found: list[ClaimedRow] = []
+        positions = dict.fromkeys(self._in_turn(lanes), 0)
+        for _ in range(PAGES_OF_CHANGES):
+            scope = Scope(LIVE, list(positions.items()), names, [], limit, limit, include_waiting=True)
+            page = _read(self.using, scope)
+            for change in page:
+                positions[change.lane] = change.id
+                if change.row not in blocked and not change.waiting and len(found) < limit:
+                    found.append(change)
+                blocked.add(change.row)
+            if len(page) < limit or len(found) >= limit:
+                break
+        self._changing.update((change.id, change) for change in found)
+        return found
 
 
-_COLUMNS = ", ".join(ClaimedRow._fields)
+# --- SQL --------------------------------------------------------------------------------------------------------------
+
+
+class Scope(NamedTuple):
+    """What a claim reads: each lane from its own position, `share` rows of each at most, `limit` in all."""
+
+    priority: int
+    positions: Sequence[tuple[int, int]]
+    names: Sequence[str]
+    hidden: Sequence[int]
+    share: int
+    limit: int
+    include_waiting: bool = False
+
+
+def _read(using: str, scope: Scope) -> list[ClaimedRow]:
+    connection = connections[using]
+    build = _postgresql if connection.vendor == "postgresql" else partial(_portable, connection.vendor)
+    sql, parameters = build(scope)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = cursor.fetchall()
+    return sorted((_row(values) for values in found), key=attrgetter("id"))
+
+
+_STORED = tuple(name for name in ClaimedRow._fields if name != "waiting")
 _TABLE = OutboxRow._meta.db_table
+_NOW = {
+    "postgresql": "CLOCK_TIMESTAMP()",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
+    "mysql": "SYSDATE(6)",
+}
 
 Query = tuple[str, list[Any]]
-Positions = Sequence[tuple[int, int]]
 
 
-def _postgresql(
-    priority: int, positions: Positions, known: Sequence[str], hidden: Sequence[int], *, share: int, limit: int
-) -> Query:
-    lanes, after = zip(*positions, strict=True)
+def _columns(vendor: str) -> str:
+    return f"{', '.join(_STORED)}, (retry_at IS NOT NULL AND retry_at > {_NOW[vendor]}) AS waiting"
+
+
+def _readiness(vendor: str, scope: Scope) -> str:
+    return "" if scope.include_waiting else f"AND (retry_at IS NULL OR retry_at <= {_NOW[vendor]})"
+
+
+def _postgresql(scope: Scope) -> Query:
+    lanes, after = zip(*scope.positions, strict=True)
     sql = f"""
         SELECT found.*
-        FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS held (lane, after, turn),
+        FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS held (in_lane, after, turn),
         LATERAL (
-            SELECT {_COLUMNS} FROM {_TABLE} AS pending
-            WHERE pending.lane = held.lane AND pending.priority = %s AND pending.id > held.after
-            AND (pending.retry_at IS NULL OR pending.retry_at <= CLOCK_TIMESTAMP())
-            AND pending.publication = ANY(%s) AND NOT pending.id = ANY(%s::bigint[])
-            ORDER BY pending.id LIMIT %s
+            SELECT {_columns("postgresql")} FROM {_TABLE} AS pending
+            WHERE lane = in_lane AND priority = %s AND id > after {_readiness("postgresql", scope)}
+            AND publication = ANY(%s) AND NOT id = ANY(%s::bigint[])
+            ORDER BY id LIMIT %s
         ) AS found
-        ORDER BY held.turn, found.id LIMIT %s"""  # noqa: S608  (names of our own columns and table)
-    return sql, [list(lanes), list(after), priority, list(known), list(hidden), share, limit]
+        ORDER BY turn, found.id LIMIT %s"""  # noqa: S608  (names of our own columns and table)
+    names, hidden = list(scope.names), list(scope.hidden)
+    return sql, [list(lanes), list(after), scope.priority, names, hidden, scope.share, scope.limit]
 
 
-def _portable(
-    vendor: str,
-    priority: int,
-    positions: Positions,
-    known: Sequence[str],
-    hidden: Sequence[int],
-    *,
-    share: int,
-    limit: int,
-) -> Query:
+def _portable(vendor: str, scope: Scope) -> Query:
     """One branch a lane: each reads its own range of the index, whatever stands in front of the others."""
-    hide = f"AND id NOT IN ({_marks(hidden)})" if hidden else ""
+    hide = f"AND id NOT IN ({_marks(scope.hidden)})" if scope.hidden else ""
     branches, parameters = [], []
-    for lane, after in positions:
+    for lane, after in scope.positions:
         branches.append(f"""SELECT * FROM (
-            SELECT {_COLUMNS} FROM {_TABLE}
-            WHERE lane = %s AND priority = %s AND id > %s AND (retry_at IS NULL OR retry_at <= {_NOW[vendor]})
-            AND publication IN ({_marks(known)}) {hide}
+            SELECT {_columns(vendor)} FROM {_TABLE}
+            WHERE lane = %s AND priority = %s AND id > %s {_readiness(vendor, scope)}
+            AND publication IN ({_marks(scope.names)}) {hide}
             ORDER BY id LIMIT %s) AS lane_{int(lane)}""")  # noqa: S608  (the same)
-        parameters += [lane, priority, after, *known, *hidden, share]
-    return " UNION ALL ".join(branches) + " LIMIT %s", [*parameters, limit]
+        parameters += [lane, scope.priority, after, *scope.names, *scope.hidden, scope.share]
+    return " UNION ALL ".join(branches) + " LIMIT %s", [*parameters, scope.limit]
 
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join(["%s"] * len(values))
-
-
-_NOW = {"sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')", "mysql": "SYSDATE(6)"}
 
 
 def _row(values: Sequence[Any]) -> ClaimedRow:

@@ -48,9 +48,24 @@ class Intent:
 
 
 def upsert(publication: Publication, instance: models.Model, using: str) -> Intent:
-    """Intend to publish the row's state."""
+    """Intend to publish the row's state; of a publication of changes, keep what this one made of it."""
+    payload = None
+    if publication.options.payload == "change":
+        instance = _as_stored(publication, instance, using)
+        payload = reading.change_payload(publication, instance)
     object_id = encode_pk(instance, using, publication.model)
-    return Intent(publication=publication, object_id=object_id, key=reading.key_of(publication, instance))
+    key = reading.key_of(publication, instance)
+    return Intent(publication=publication, object_id=object_id, key=key, payload=payload)
+
+
+def _as_stored(publication: Publication, instance: models.Model, using: str) -> models.Model:
+    """Return the row as it is in the database: the instance may hold expressions, or more than was saved."""
+    pk = reading.pk_of(publication.model, instance)
+    options = publication.options
+    rows = publication.model._base_manager.using(using).filter(pk=pk)
+    if options.select_related:
+        rows = rows.select_related(*options.select_related)
+    return rows.prefetch_related(*options.prefetch_related).get()
 
 
 def delete(publication: Publication, instance: models.Model, using: str) -> Intent:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -51,15 +52,23 @@ def key_of(publication: Publication, instance: models.Model) -> str:
 
 def delete_payload(publication: Publication, instance: models.Model) -> bytes:
     """Return the outbox's JSON of what a delete message will hold, a member a version; an error has its own member."""
+    return _payload(publication, lambda cls: _represented(cls, publication.lookup_fields, instance))
+
+
+def change_payload(publication: Publication, instance: models.Model) -> bytes:
+    """Return the outbox's JSON of a change that is its own message, a member a version; an error has its own member."""
+    return _payload(publication, lambda cls: cls(instance).data)
+
+
+def _payload(publication: Publication, represent: Callable[[SerializerClass], Any]) -> bytes:
     members: dict[str, Any] = {}
     for serializer_class in publication.serializer_classes:
         try:
-            member = _represented(serializer_class, publication.lookup_fields, instance)
-            rendered = JSONRenderer().render({version_label(serializer_class): member})
+            rendered = JSONRenderer().render({version_label(serializer_class): represent(serializer_class)})
         except DatabaseError:
             raise
-        except Exception as error:  # The row goes all the same: its delete is kept, with the reason.
-            logger.exception("Publication %r cannot tell what a deleted row looks like.", publication.name)
+        except Exception as error:  # The change goes on all the same: the relay sets it aside, with the reason.
+            logger.exception("Publication %r cannot serialise a row.", publication.name)
             members[ERROR_MEMBER] = f"{version_label(serializer_class)}: {type(error).__name__}: {error}"
         else:
             members |= _parsed(rendered)

@@ -30,7 +30,8 @@ from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.claim import ClaimedRow, Claims
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id
-from logpipe_signals.publishing.messages import Batch, Outgoing, prepare
+from logpipe_signals.publishing.messages import Batch, Outgoing
+from logpipe_signals.publishing.preparing import prepare
 from logpipe_signals.publishing.settling import (
     Settlement,
     announce_failed,
@@ -225,6 +226,8 @@ class Relay:
             settlement.put_off([row for outgoing, _ in later for row in outgoing.rows], later[0][1])
         for outgoing, error in never:
             settlement.set_aside(outgoing, error)
+        for outgoing in batch.parked:
+            settlement.park(outgoing)
         for outgoing, error in [*later, *never]:
             announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
         if away is not None:

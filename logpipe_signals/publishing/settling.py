@@ -14,7 +14,7 @@ from django.db.models import F
 from logpipe_signals import signals
 from logpipe_signals.backend.base import Message, Sent
 from logpipe_signals.conf import settings
-from logpipe_signals.exceptions import MessageRejected
+from logpipe_signals.exceptions import LogPipeError, MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
@@ -23,6 +23,10 @@ from logpipe_signals.publishing.lanes import HeldLanes
 from logpipe_signals.publishing.messages import Outgoing
 
 logger = logging.getLogger(__name__)
+
+
+class Parked(LogPipeError):
+    """Why a change waits among the dead letters: an earlier one of its row is stuck."""
 
 
 class Settlement:
@@ -50,6 +54,8 @@ class Settlement:
             return
         by_publication: dict[str, list[str]] = {}
         for outgoing in sent:
+            if outgoing.publication.options.payload == "change":
+                continue  # A later change makes no earlier one superfluous.
             by_publication.setdefault(outgoing.publication.name, []).append(outgoing.object_id)
         for name, object_ids in by_publication.items():
             letters = self._open_dead_letters().filter(publication=name, object_id__in=object_ids)
@@ -70,17 +76,28 @@ class Settlement:
 
     def set_aside(self, outgoing: Outgoing, error: Exception) -> None:
         """Keep what can never be sent as a dead letter, and retire its rows, in one transaction."""
-        with transaction.atomic(using=self.using):
-            if not self.retire(outgoing.rows):
-                return
-            DeadLetter.objects.using(self.using).bulk_create(_letters(outgoing, error))
+        if not self._bury(outgoing, error, DeadLetterState.OPEN):
+            return
         self.has_dead_letters = True
         logger.error(
-            "A change of %s was set aside as a dead letter: %s. Mend the cause and replay it; the row's next change "
-            "supersedes it.",
+            "A change of %s was set aside as a dead letter: %s. Mend the cause and replay it; %s.",
             outgoing.identity,
             type(error).__name__,
+            "the row's next change supersedes it"
+            if outgoing.publication.options.payload == "state"
+            else "later changes of the row wait behind it",
         )
+
+    def park(self, outgoing: Outgoing) -> None:
+        """Keep a change behind the dead letter of its row."""
+        self._bury(outgoing, Parked("An earlier change of this row is a dead letter."), DeadLetterState.PARKED)
+
+    def _bury(self, outgoing: Outgoing, error: Exception, state: DeadLetterState) -> bool:
+        with transaction.atomic(using=self.using):
+            if not self.retire(outgoing.rows):
+                return False
+            DeadLetter.objects.using(self.using).bulk_create(_letters(outgoing, error, state))
+        return True
 
     def _outbox(self):  # type: ignore[no-untyped-def]
         return OutboxRow.objects.using(self.using)
@@ -143,8 +160,12 @@ def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
     return found
 
 
-def _letters(outgoing: Outgoing, error: Exception) -> list[DeadLetter]:
+def _letters(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> list[DeadLetter]:
+    last = outgoing.rows[-1]
     shared = {
+        "state": state,
+        "operation": last.operation,
+        "payload": last.payload,
         "side": Side.PUBLISHER,
         "topic": outgoing.publication.topic,
         "publication": outgoing.publication.name,
@@ -154,7 +175,7 @@ def _letters(outgoing: Outgoing, error: Exception) -> list[DeadLetter]:
         "reason": type(error).__name__,
         "error": str(error),
         "traceback": "".join(traceback.format_exception(error)),
-        "attempts": outgoing.rows[-1].attempts + 1,
+        "attempts": last.attempts + 1,
     }
     return [DeadLetter(**shared, **_bytes_of(message)) for message in outgoing.messages] or [DeadLetter(**shared)]
 

@@ -1,0 +1,219 @@
+"""
+State, not history: one read of the rows' present state a publication, every version from that read.
+
+- The row is there: its state, once, however many times it changed.
+- The row is gone: its delete, from what the outbox kept of it.
+- The row is there but `when=` leaves it out: a retraction.
+- The row has another key by now, of another lane: the intent moves to that lane, whose relay alone may send the row.
+- An old key was given up (a retraction, or a delete whose row came back under another key): a delete of the old key,
+  unless another row has that key by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+from logpipe_signals.backend.base import Message
+from logpipe_signals.keys import decode_pk, lane_of, pk_text
+from logpipe_signals.models.outbox import Operation
+from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.lanes import all_lanes
+from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing, Wire
+from logpipe_signals.registry import Publication, SerializerClass
+
+SERIALISE_CHUNK = 250
+Data = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One row's intents, with what was read of it."""
+
+    pk: Any
+    intents: list[ClaimedRow]
+    state: models.Model | None
+    data: Data | Exception | None
+    """The data of each version; or what serialising raised."""
+    wanted: bool
+    """Whether `when=` lets it be published."""
+
+    def of(self, *operations: Operation) -> list[ClaimedRow]:
+        return [intent for intent in self.intents if intent.operation in operations]
+
+
+class StateBatch:
+    """The claimed rows of one publication."""
+
+    def __init__(self, publication: Publication, using: str, wire: Wire) -> None:
+        self.publication = publication
+        self.using = using
+        self.make = MessageMaker(publication, using, wire)
+        self._owned: frozenset[str] = frozenset()
+
+    def prepare(self, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
+        """Read, serialise and decide; what comes of it goes into the batch."""
+        by_pk = self._by_primary_key(intents, batch)
+        states = self._read(list(by_pk))
+        wanted = self._wanted(states)
+        data = self._serialise(list(states.values()), progressed)
+        self._owned = self._keys_owned(intents)
+        for pk, own in by_pk.items():
+            row = _Row(pk=pk, intents=own, state=states.get(pk), data=data.get(pk), wanted=pk in wanted)
+            self._decide(row, batch)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def _by_primary_key(self, intents: Sequence[ClaimedRow], batch: Batch) -> dict[Any, list[ClaimedRow]]:
+        found: dict[Any, list[ClaimedRow]] = {}
+        for intent in intents:
+            try:
+                pk = decode_pk(self.publication.model, intent.object_id, self.using)
+            except Exception as error:  # noqa: BLE001  (a field of the project may raise anything)
+                batch.outgoing.append(self.make.failed(intent.object_id, [intent], error))
+            else:
+                found.setdefault(pk, []).append(intent)
+        return found
+
+    def _read(self, pks: list[Any]) -> dict[Any, models.Model]:
+        """Read from the database that was written, past any router, default manager or replica."""
+        options = self.publication.options
+        queryset = self._rows().filter(pk__in=pks)
+        if options.select_related:
+            queryset = queryset.select_related(*options.select_related)
+        if options.prefetch_related:
+            queryset = queryset.prefetch_related(*options.prefetch_related)
+        return {instance.pk: instance for instance in queryset}
+
+    def _wanted(self, states: Mapping[Any, models.Model]) -> frozenset[Any]:
+        """Return the primary keys that `when=` lets through; a Q is asked of the database, a callable of each row."""
+        when = self.publication.options.when
+        if when is None or not states:
+            return frozenset(states)
+        if isinstance(when, models.Q):
+            return frozenset(self._rows().filter(pk__in=list(states)).filter(when).values_list("pk", flat=True))
+        return frozenset(pk for pk, instance in states.items() if when(instance))
+
+    def _keys_owned(self, intents: Sequence[ClaimedRow]) -> frozenset[str]:
+        """Return which of the keys that were given up belong to a row again."""
+        given_up = {intent.key for intent in intents if intent.operation != Operation.UPSERT}
+        column = self.publication.key_column
+        if not given_up or column is None or column.primary_key:
+            return frozenset()
+        values = [value for key in given_up if (value := _column_value(column, key)) is not None]
+        owners = self._rows().filter(**{f"{column.name}__in": values})
+        return frozenset(str(value) for value in owners.values_list(column.name, flat=True))
+
+    def _rows(self) -> models.QuerySet[models.Model]:
+        return self.publication.model._base_manager.using(self.using)
+
+    # --- serialising --------------------------------------------------------------------------------------------
+
+    def _serialise(
+        self, instances: Sequence[models.Model], progressed: Callable[[], None]
+    ) -> dict[Any, Data | Exception]:
+        found: dict[Any, Data | Exception] = {}
+        for start in range(0, len(instances), SERIALISE_CHUNK):
+            found.update(self._serialise_chunk(instances[start : start + SERIALISE_CHUNK]))
+            progressed()
+        return found
+
+    def _serialise_chunk(self, chunk: Sequence[models.Model]) -> dict[Any, Data | Exception]:
+        classes = self.publication.serializer_classes
+        try:
+            versions = [cls(list(chunk), many=True).data for cls in classes]
+            return dict(zip((i.pk for i in chunk), zip(*versions, strict=True), strict=True))
+        except Exception:  # noqa: BLE001  (one bad row must not hold back the others: each alone)
+            return {instance.pk: _alone(classes, instance) for instance in chunk}
+
+    # --- deciding -----------------------------------------------------------------------------------------------
+
+    def _decide(self, row: _Row, batch: Batch) -> None:
+        if row.state is None:
+            self._gone(row, batch)
+        elif isinstance(row.data, tuple):
+            self._there(row, row.state, row.data, batch)
+        else:
+            error = row.data or RuntimeError("The row was not serialised.")
+            batch.outgoing.append(self.make.failed(row.pk, row.intents, error))
+
+    def _gone(self, row: _Row, batch: Batch) -> None:
+        deletes = row.of(Operation.DELETE)
+        if deletes:
+            current = sorted([*row.of(Operation.UPSERT), *deletes])
+            batch.outgoing.append(self._kept(row.pk, current, deletes[-1]))
+        else:
+            # Its delete is in another claim, or was never captured; either way there is nothing to say here.
+            batch.needless += row.of(Operation.UPSERT)
+        self._give_up(row.pk, row.of(Operation.RETRACT), None, batch)
+
+    def _there(self, row: _Row, state: models.Model, data: Data, batch: Batch) -> None:
+        key = self._key(row.pk, data)
+        deletes = row.of(Operation.DELETE)
+        current = sorted([*row.of(Operation.UPSERT), *(intent for intent in deletes if intent.key == key)])
+        here = self._in_this_lane(current, key, batch)
+        if here and row.wanted:
+            batch.outgoing.append(self.make.sent(row.pk, here, key, self._upserts(row.pk, key, state, data, here)))
+        elif here:
+            batch.outgoing.append(self.make.sent(row.pk, here, key, self._retractions(row.pk, key, data)))
+        given_up = [*row.of(Operation.RETRACT), *(intent for intent in deletes if intent.key != key)]
+        self._give_up(row.pk, given_up, key, batch)
+
+    def _in_this_lane(self, intents: list[ClaimedRow], key: str, batch: Batch) -> list[ClaimedRow]:
+        elsewhere = [intent for intent in intents if intent.key != key]
+        if not elsewhere:
+            return intents
+        lane = lane_of(self.publication.topic, key, len(all_lanes(self.using)))
+        batch.moved += [(intent, key, lane) for intent in elsewhere if intent.lane != lane]
+        return [intent for intent in intents if intent.key == key or intent.lane == lane]
+
+    def _give_up(self, pk: Any, intents: Sequence[ClaimedRow], key: str | None, batch: Batch) -> None:
+        for intent in intents:
+            if intent.key in self._owned or intent.key == key:
+                batch.needless.append(intent)
+            else:
+                batch.outgoing.append(self._kept(pk, [intent], intent))
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def _kept(self, pk: Any, intents: Sequence[ClaimedRow], last: ClaimedRow) -> Outgoing:
+        return self.make.sent(pk, intents, last.key, self.make.kept(pk, last))
+
+    def _upserts(
+        self, pk: Any, key: str, state: models.Model, data: Data, intents: Sequence[ClaimedRow]
+    ) -> Iterator[Message]:
+        extra = {**(intents[-1].headers or {}), **self._headers(state)}
+        for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
+            yield self.make.version(serializer_class, pk, key, member, Operation.UPSERT, extra)
+
+    def _retractions(self, pk: Any, key: str, data: Data) -> Iterator[Message]:
+        for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
+            lookup = {name: member[name] for name in self.publication.lookup_fields if name in member}
+            yield self.make.version(serializer_class, pk, key, lookup, Operation.RETRACT, {})
+
+    def _headers(self, state: models.Model) -> Mapping[str, str]:
+        headers = self.publication.options.headers
+        if headers is None:
+            return {}
+        return headers(state) if callable(headers) else headers
+
+    def _key(self, pk: Any, data: Data) -> str:
+        key_field = self.publication.key_field
+        return str(data[0][key_field]) if key_field else pk_text(self.publication.model, pk)
+
+
+def _alone(classes: Sequence[SerializerClass], instance: models.Model) -> Data | Exception:
+    try:
+        return tuple(cls(instance).data for cls in classes)
+    except Exception as error:  # noqa: BLE001  (a serializer of the project may raise anything)
+        return error
+
+
+def _column_value(column: models.Field[Any, Any], key: str) -> Any:
+    try:
+        return column.to_python(key)
+    except Exception:  # noqa: BLE001  (a key that is no value of the column has no owner)
+        return None
