@@ -1,0 +1,79 @@
+"""What kafka-python's errors mean: never, not now, or no such topic."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import kafka.errors
+
+from logpipe_signals.exceptions import BackendUnavailable, LogPipeError, MessageRejected, MissingTopicError
+
+Caused = TypeVar("Caused", bound=LogPipeError)
+
+_NEVER = (
+    kafka.errors.MessageSizeTooLargeError,
+    kafka.errors.RecordListTooLargeError,
+    kafka.errors.InvalidTopicError,
+    kafka.errors.InvalidRecordError,
+    kafka.errors.InvalidTimestampError,
+    kafka.errors.UnsupportedForMessageFormatError,
+    # What the client's own argument checks raise, before anything is sent.
+    ValueError,
+    TypeError,
+    AssertionError,
+)
+
+
+class InBadCompany(BackendUnavailable):
+    """Kafka refused a record batch for one of its messages."""
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Tell whether the log will never take the message."""
+    return isinstance(error, _NEVER)
+
+
+def rejected(topic: str, error: BaseException) -> MessageRejected:
+    """Return the refusal of one message."""
+    return _caused(MessageRejected(f"Kafka refuses a message for topic {topic!r}: {_text(error)}"), error)
+
+
+def missing_topic(topic: str, error: BaseException | None = None) -> MissingTopicError:
+    """Return the absence of a topic."""
+    return _caused(
+        MissingTopicError(
+            f"Topic {topic!r} does not exist on Kafka. Create it, or let brokers create topics "
+            "(auto.create.topics.enable)."
+        ),
+        error,
+    )
+
+
+def unavailable(doing: str, error: BaseException) -> BackendUnavailable:
+    """Return that Kafka did not do something now."""
+    return _caused(BackendUnavailable(f"Kafka could not be reached for {doing}: {_text(error)}"), error)
+
+
+def in_bad_company(topic: str, error: BaseException) -> InBadCompany:
+    """Return that a message was refused together with others, and may be good by itself."""
+    return _caused(InBadCompany(f"Kafka refused a record batch for topic {topic!r}: {_text(error)}"), error)
+
+
+def outcome_of(topic: str, error: BaseException) -> LogPipeError:
+    """Return what an error says about one message."""
+    if is_permanent(error):
+        return rejected(topic, error)
+    if isinstance(error, kafka.errors.UnknownTopicOrPartitionError):
+        return missing_topic(topic, error)
+    return unavailable(f"topic {topic!r}", error)
+
+
+def _text(error: BaseException) -> str:
+    name = type(error).__name__
+    text = str(error)
+    return text if name in text else f"{name}: {text}"
+
+
+def _caused(error: Caused, cause: BaseException | None) -> Caused:
+    error.__cause__ = cause
+    return error

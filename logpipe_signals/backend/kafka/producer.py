@@ -1,0 +1,44 @@
+"""Writing to Kafka through kafka-python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage
+
+from logpipe_signals.backend import base
+from logpipe_signals.backend.base import Delivery, Message
+from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.kafka import config
+from logpipe_signals.backend.kafka.client import current_clients, shared_client
+from logpipe_signals.backend.kafka.delivery import KafkaDelivery
+
+
+class Producer(base.Producer):
+    """Writes to Kafka: pipelined, acknowledged by all in-sync replicas, idempotent unless the settings ask for less."""
+
+    def submit(self, messages: Sequence[Message], *, timeout_seconds: float) -> Delivery:
+        deadline = Deadline(timeout_seconds)
+        client = shared_client(deadline)
+        missing = client.missing_topics({message.topic for message in messages}, deadline)
+        delivery = KafkaDelivery(client, deadline)
+        client.gate.watch(delivery)
+        for message in messages:
+            if (error := missing.get(message.topic)) is not None:
+                delivery.refuse(message, error)
+            else:
+                delivery.start(message)
+        return delivery
+
+    def flush(self, timeout_seconds: float) -> None:
+        deadline = Deadline(timeout_seconds)
+        for client in current_clients():
+            client.flush(deadline.remaining_seconds)
+
+    def close(self) -> None:
+        for client in current_clients():
+            client.close()
+
+    @classmethod
+    def check(cls) -> list[CheckMessage]:
+        return config.check_producer()

@@ -1,0 +1,145 @@
+"""One fixture, `log`, parametrised over every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from logpipe_signals.backend.base import Consumer, TopicPartition
+from tests.conformance.logs import Log
+
+GROUP_TIMES = {"heartbeat_interval_ms": 300, "session_timeout_ms": 6000, "metadata_max_age_ms": 500}
+
+
+@pytest.fixture(params=["dummy", "database", "kafka", "confluent"])
+def log(request: pytest.FixtureRequest, logpipe_settings: Any) -> Iterator[Log]:
+    """Return each log in turn; consumers that a test leaves open are closed."""
+    made: Log = MAKERS[request.param](request, logpipe_settings)
+    opened = _remember(made.consumer_class)
+    try:
+        yield made
+    finally:
+        for consumer in opened.consumers:
+            consumer.close()
+        opened.forget()
+
+
+class _Opened:
+    def __init__(self, consumer_class: type[Consumer]) -> None:
+        self.consumers: list[Consumer] = []
+        self._class = consumer_class
+        self._original = consumer_class.__init__
+
+    def watch(self) -> None:
+        opened, original = self.consumers, self._original
+
+        def remembered(consumer: Consumer, *args: Any, **kwargs: Any) -> None:
+            original(consumer, *args, **kwargs)
+            opened.append(consumer)
+
+        self._class.__init__ = remembered  # type: ignore[method-assign]
+
+    def forget(self) -> None:
+        self._class.__init__ = self._original  # type: ignore[method-assign]
+
+
+def _remember(consumer_class: type[Consumer]) -> _Opened:
+    opened = _Opened(consumer_class)
+    opened.watch()
+    return opened
+
+
+def make_dummy(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    from logpipe_signals.backend import dummy
+
+    return Log(
+        name="dummy",
+        producer_class=dummy.Producer,
+        consumer_class=dummy.Consumer,
+        create_topic=dummy.create_topic,
+        crosses_processes=False,
+    )
+
+
+def make_database(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    from logpipe_signals.backend import database
+    from logpipe_signals.models import LogRecord
+
+    logpipe_settings(LEASE_SECONDS=1.5, DATABASE_LOG_POLL_SECONDS=0.05)
+
+    def drop_before(partition: TopicPartition, offset: int) -> None:
+        number = int(partition.partition)
+        LogRecord.objects.filter(partition__topic=partition.topic, partition__number=number, offset__lt=offset).delete()
+
+    return Log(
+        name="database",
+        producer_class=database.Producer,
+        consumer_class=database.Consumer,
+        create_topic=database.create_topic,
+        drop_before=drop_before,
+        too_large_bytes=database.LARGEST_VALUE_BYTES + 1,
+    )
+
+
+def make_kafka(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    from logpipe_signals.backend import kafka
+
+    return _kafka_log("kafka", kafka, request, logpipe_settings)
+
+
+def make_confluent(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    confluent = pytest.importorskip("logpipe_signals.backend.confluent", exc_type=ImportError)
+    return _kafka_log("confluent", confluent, request, logpipe_settings)
+
+
+def _kafka_log(name: str, backend: Any, request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    servers = request.getfixturevalue("kafka_broker")
+    logpipe_settings(KAFKA_BOOTSTRAP_SERVERS=[servers], KAFKA_CONSUMER_KWARGS=GROUP_TIMES)
+    admin = KafkaAdmin(servers)
+    return Log(
+        name=name,
+        producer_class=backend.Producer,
+        consumer_class=backend.Consumer,
+        create_topic=admin.create_topic,
+        drop_before=admin.drop_before,
+        too_large_bytes=3_000_000,
+        misses_topics=True,
+    )
+
+
+class KafkaAdmin:
+    """Makes topics on a broker; the same for every client under test."""
+
+    def __init__(self, servers: str) -> None:
+        from confluent_kafka.admin import AdminClient
+
+        self._client = AdminClient({"bootstrap.servers": servers})
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        from confluent_kafka.admin import NewPartitions, NewTopic
+
+        if topic in self._client.list_topics(timeout=20).topics:
+            futures = self._client.create_partitions([NewPartitions(topic, partitions)])
+        else:
+            futures = self._client.create_topics([NewTopic(topic, partitions, 1)])
+        _wait_for(futures)
+
+    def drop_before(self, partition: TopicPartition, offset: int) -> None:
+        from confluent_kafka import TopicPartition as KafkaPartition
+
+        _wait_for(self._client.delete_records([KafkaPartition(partition.topic, int(partition.partition), offset)]))
+
+
+def _wait_for(futures: Any) -> None:
+    for future in futures.values():
+        future.result(timeout=20)
+
+
+MAKERS: dict[str, Callable[[pytest.FixtureRequest, Any], Log]] = {
+    "dummy": make_dummy,
+    "database": make_database,
+    "kafka": make_kafka,
+    "confluent": make_confluent,
+}
