@@ -71,6 +71,10 @@ class GapFound(LogPipeError):
         self.gap = gap
 
 
+class Parked(LogPipeError):
+    """A change waits behind an earlier one of its identity that could not be applied."""
+
+
 class LogPipeMessageError(LogPipeError):
     """
     A record could not be applied.

@@ -8,46 +8,22 @@ a write, so that SQLite takes its write lock at once instead of failing when a r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from django.db import transaction
 
 from logpipe_signals import signals
-from logpipe_signals.backend.base import Position, TopicPartition
-from logpipe_signals.consuming import dead_letters
+from logpipe_signals.backend.base import TopicPartition
+from logpipe_signals.consuming.batch import Batch, BatchFailed, FoundInvalid
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.positions import Positions
 from logpipe_signals.consuming.reports import BatchReport, announce_batch
-from logpipe_signals.consuming.saving import apply_record
 from logpipe_signals.consuming.transients import is_transient, repeating
-from logpipe_signals.exceptions import PositionConflict, ValidationError
+from logpipe_signals.consuming.work import finish, work
+from logpipe_signals.exceptions import PositionConflict
 
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A record as it was understood, and the position behind it."""
-
-    what: Incoming | Refused
-    position_after: Position
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Records of one partition, in order."""
-
-    partition: TopicPartition
-    items: Sequence[Item]
-
-    @property
-    def position_after(self) -> Position:
-        """Return the position behind the last record."""
-        return self.items[-1].position_after
-
-    def singles(self) -> Iterator[Batch]:
-        """Return each record as a batch of its own."""
-        return (Batch(partition=self.partition, items=[item]) for item in self.items)
+MOST_PASSES = 3
 
 
 class Applier:
@@ -84,16 +60,17 @@ class Applier:
 
     def _together(self, batch: Batch) -> BatchReport | None:
         """Apply a batch in one transaction; None where it has to be done one by one."""
-        if len(batch.items) > 1 and any(_raises(item.what) for item in batch.items):
+        alone = len(batch.items) == 1
+        if batch.has_raising and not alone:
             return None
         try:
-            return self._repeat(lambda: self._transact(batch))
+            return self._without_invalid(batch)
         except PositionConflict:
             return BatchReport(conflict=True)
         except Exception as error:  # noqa: BLE001  (user code raises what it likes; each record's policy decides below)
             if is_transient(error) and self._stopped():
                 return BatchReport(conflict=True)
-            return self._set_aside(batch, error) if len(batch.items) == 1 else None
+            return self._set_aside(batch, error) if alone else None
 
     def _each(self, batch: Batch) -> BatchReport:
         total = BatchReport()
@@ -108,33 +85,18 @@ class Applier:
 
     # --- one transaction ----------------------------------------------------------------------------------------------
 
-    def _repeat(self, work: Callable[[], BatchReport]) -> BatchReport:
-        return repeating(stopped=self._stopped, pause=self._pause)(work)
+    def _without_invalid(self, batch: Batch) -> BatchReport:
+        """
+        Apply a batch; where serializers refuse some records, again without those.
 
-    def _transact(self, batch: Batch) -> BatchReport:
-        report = BatchReport(handled=len(batch.items))
-        with self._moving(batch):
-            for item in batch.items:
-                self._apply_item(item.what, report)
-            self._finish(batch, report)
-        return report
-
-    def _apply_item(self, what: Incoming | Refused, report: BatchReport) -> None:
-        if isinstance(what, Refused):
-            self._refuse(what, report)
-            return
-        try:
-            report.applied.append((what, apply_record(what)))
-        except ValidationError as error:
-            self._refuse(Refused.of(what, error), report)
-
-    def _refuse(self, refused: Refused, report: BatchReport) -> None:
-        if refused.policy == "raise":
-            raise refused.error
-        report.failed.append(refused)
-
-    def _finish(self, batch: Batch, report: BatchReport) -> None:
-        dead_letters.keep(report.failed, group=self.positions.group, alias=self.positions.alias)
+        What a refused record did before it was refused, in the guard's table too, is rolled back with the first try.
+        """
+        for _ in range(MOST_PASSES):
+            try:
+                return self._transact(batch, work)
+            except FoundInvalid as found:
+                batch = batch.refusing(found.refused)
+        raise BatchFailed
 
     def _set_aside(self, batch: Batch, error: Exception) -> BatchReport:
         """Move over one record that failed, as its policy says, in a transaction that does not touch user code."""
@@ -143,20 +105,28 @@ class Applier:
         if refused.policy == "raise":
             raise error
 
-        def set_aside() -> BatchReport:
+        def set_aside(batch: Batch, positions: Positions) -> BatchReport:
             report = BatchReport(handled=1, failed=[refused])
-            with self._moving(batch):
-                self._finish(batch, report)
+            finish(batch.refusing({id(item.what): refused}), report, positions)
             return report
 
         try:
-            return self._repeat(set_aside)
+            return self._transact(batch, set_aside)
         except PositionConflict:
             return BatchReport(conflict=True)
 
+    def _transact(self, batch: Batch, do: Callable[[Batch, Positions], BatchReport]) -> BatchReport:
+        """Do something with a batch in a transaction that moves the position; the whole of it again if that helps."""
+
+        def once() -> BatchReport:
+            with self._moving(batch):
+                return do(batch, self.positions)
+
+        return repeating(stopped=self._stopped, pause=self._pause)(once)
+
     @contextmanager
     def _moving(self, batch: Batch) -> Iterator[None]:
-        """A transaction that begins by moving the position, or, where it is not kept in the database, ends before."""
+        """A transaction that begins by moving the position; one that is not kept in the database moves behind it."""
         first = self.positions.store.supports_transactions
         try:
             with transaction.atomic(using=self.positions.alias):
@@ -180,7 +150,3 @@ class Applier:
             partition=partition.partition,
             position=self.positions.known(partition),
         )
-
-
-def _raises(what: Incoming | Refused) -> bool:
-    return isinstance(what, Refused) and what.policy == "raise"

@@ -7,7 +7,8 @@ from typing import Any
 
 from logpipe_signals import echo
 from logpipe_signals.consuming.incoming import Incoming
-from logpipe_signals.consuming.saving import apply_record, model_of, validated
+from logpipe_signals.consuming.kinds import model_of
+from logpipe_signals.consuming.saving import apply_record, validated
 from logpipe_signals.registry import publications
 
 

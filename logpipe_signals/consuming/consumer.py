@@ -21,7 +21,8 @@ from logpipe_signals.backend import get_offset_backend
 from logpipe_signals.backend.base import Consumer as LogConsumer
 from logpipe_signals.backend.base import Record
 from logpipe_signals.conf import consumer_group
-from logpipe_signals.consuming.apply import Applier, Batch, Item
+from logpipe_signals.consuming.apply import Applier
+from logpipe_signals.consuming.batch import Batch, Item
 from logpipe_signals.consuming.by_hand import serializer_for
 from logpipe_signals.consuming.feed import Feed, FeedOptions
 from logpipe_signals.consuming.gaps import gap_policy

@@ -1,18 +1,95 @@
-"""Dead letters: what could not be applied is kept with its bytes, headers, position and error."""
+"""
+Dead letters: what could not be applied is kept with its bytes, headers, position and error.
+
+A later good record of the same identity supersedes it: a state makes an earlier state superfluous. Where messages are
+changes instead (`park=True`), later records of the identity park behind it, in order, until it is replayed or skipped.
+"""
 
 from __future__ import annotations
 
 import base64
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from logpipe_signals.backend.base import Record
-from logpipe_signals.consuming.incoming import Refused, storable, stored_identity
+from django.db import models
+from django.utils import timezone
+
+from logpipe_signals.backend.base import Record, TopicPartition
+from logpipe_signals.consuming.incoming import Incoming, Refused, storable, stored_identity
+from logpipe_signals.exceptions import Parked, UnknownMessageVersionError
 from logpipe_signals.models.dead_letters import DeadLetter, DeadLetterState, Side
 
 LARGEST_VERSION = 2**31 - 1
 LONGEST_TEXT = 20_000
+
+
+class OpenLetters:
+    """
+    Knows whether a topic has letters that wait, so that a topic without any costs no statement.
+
+    Asked anew whenever the positions of a partition are read: from then on only this process adds letters to it.
+    """
+
+    def __init__(self, *, group: str, alias: str) -> None:
+        self._group = group
+        self._alias = alias
+        self._known: dict[TopicPartition, tuple[int, bool]] = {}
+
+    def blocked(self, partition: TopicPartition, generation: int, identities: Collection[str]) -> set[str]:
+        """Return which of these identities have letters that wait."""
+        known = self._known.get(partition)
+        if known is None or known[0] != generation:
+            known = self._known[partition] = (generation, self._waiting(partition.topic).exists())
+        if not known[1] or not identities:
+            return set()
+        rows = self._waiting(partition.topic).filter(identity__in=identities)
+        return set(rows.values_list("identity", flat=True))
+
+    def may_be_waiting(self, partition: TopicPartition) -> bool:
+        """Tell whether the partition's topic has letters that wait."""
+        return self._known.get(partition, (0, True))[1]
+
+    def added(self, partition: TopicPartition, generation: int) -> None:
+        """Take note that there is one now."""
+        self._known[partition] = (generation, True)
+
+    def supersede(self, applied: Iterable[Incoming]) -> None:
+        """Close the letters that these records make superfluous."""
+        newest = {stored_identity(each.identity): each for each in applied if not each.route.options.park}
+        topics = {each.record.topic for each in newest.values()}
+        letters = [
+            letter.pk
+            for topic in topics
+            for letter in self._waiting(topic).filter(identity__in=newest).only(*_SUPERSEDING)
+            if _supersedes(newest[letter.identity], letter)
+        ]
+        if letters:
+            now = timezone.now()
+            rows = DeadLetter.objects.using(self._alias).filter(pk__in=letters)
+            rows.update(state=DeadLetterState.SUPERSEDED, modified=now)
+
+    def _waiting(self, topic: str) -> models.QuerySet[DeadLetter]:
+        states = (DeadLetterState.OPEN, DeadLetterState.PARKED)
+        rows = DeadLetter.objects.using(self._alias)
+        return rows.filter(side=Side.CONSUMER, group=self._group, topic=topic, state__in=states)
+
+
+_SUPERSEDING = ("pk", "identity", "reason", "version", "source", "sequence")
+
+
+def _supersedes(applied: Incoming, letter: DeadLetter) -> bool:
+    """A letter of a version nobody read yet waits for that version, unless the row is gone."""
+    meta = applied.meta
+    if letter.sequence and letter.source == meta.source and letter.sequence > meta.sequence:
+        return False
+    unread = letter.reason == UnknownMessageVersionError.__name__
+    return applied.is_delete or not unread or letter.version == applied.route.version
+
+
+def makes_superfluous(applied: Incoming, refused: Refused) -> bool:
+    """Tell whether a record that was applied makes an earlier one of its identity, which failed, superfluous."""
+    return _supersedes(applied, letter_of(refused, group=""))
 
 
 def keep(refused: Sequence[Refused], *, group: str, alias: str) -> list[DeadLetter]:
@@ -23,12 +100,20 @@ def keep(refused: Sequence[Refused], *, group: str, alias: str) -> list[DeadLett
     return letters
 
 
-def letter_of(refused: Refused, *, group: str) -> DeadLetter:
+def park(parked: Sequence[Incoming], *, group: str, alias: str) -> None:
+    """Write the letters of records that wait behind an earlier one of their identity."""
+    behind = [Refused.of(each, Parked("It waits behind an earlier record of its identity.")) for each in parked]
+    letters = [letter_of(each, group=group, state=DeadLetterState.PARKED) for each in behind]
+    if letters:
+        DeadLetter.objects.using(alias).bulk_create(letters)
+
+
+def letter_of(refused: Refused, *, group: str, state: DeadLetterState = DeadLetterState.OPEN) -> DeadLetter:
     """Return the dead letter of a record that was refused, in text that every database takes."""
     error, meta = refused.error, refused.meta
     return DeadLetter(
         side=Side.CONSUMER,
-        state=DeadLetterState.OPEN,
+        state=state,
         group=group,
         identity=stored_identity(refused.identity),
         message_type=storable(refused.message_type)[:200],

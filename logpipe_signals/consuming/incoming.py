@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from logpipe_signals.backend.base import Record
+from logpipe_signals.consuming.bulk_plan import opts_in, plan_for
 from logpipe_signals.consuming.lookup import Lookup
 from logpipe_signals.envelope import Meta
 from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions
@@ -29,6 +30,12 @@ class Route:
     options: SubscriptionOptions
     lookup: Lookup
     upcast: Any = None
+
+    @property
+    def bulk_plan(self) -> Any:
+        """Return how its records are applied set-wise; None: one by one."""
+        serializer_class: Hashable = self.serializer_class
+        return plan_for(serializer_class) if opts_in(self.serializer_class, bulk=self.options.bulk) else None
 
     @property
     def message_type(self) -> str:

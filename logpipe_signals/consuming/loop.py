@@ -11,7 +11,8 @@ from django.db import close_old_connections
 
 from logpipe_signals.backend.base import Position, Record, TopicPartition
 from logpipe_signals.conf import settings
-from logpipe_signals.consuming.apply import Applier, Batch, Item
+from logpipe_signals.consuming.apply import Applier
+from logpipe_signals.consuming.batch import Batch, Item
 from logpipe_signals.consuming.caught_up import CaughtUp
 from logpipe_signals.consuming.feed import Feed
 from logpipe_signals.consuming.pace import Pace
@@ -75,6 +76,8 @@ class Loop:
     """Runs a feed through its topics' routes."""
 
     def __init__(self, feed: Feed, routes: Mapping[str, Routes], options: LoopOptions, *, stop: Stop) -> None:
+        for topic_routes in routes.values():
+            topic_routes.check()
         self.feed = feed
         self.routes = routes
         self.options = options

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import transaction
 
 from logpipe_signals.backend.base import OffsetStore, Position, TopicPartition
+from logpipe_signals.consuming.dead_letters import OpenLetters
 from logpipe_signals.exceptions import PositionConflict
 
 
@@ -22,6 +23,8 @@ class Positions:
         self.group = group
         self._committed: dict[TopicPartition, Position | None] = {}
         self._written: dict[TopicPartition, Position | None] = {}
+        self._reads: dict[TopicPartition, int] = {}
+        self.letters = OpenLetters(group=group, alias=store.alias())
 
     @property
     def alias(self) -> str:
@@ -32,12 +35,17 @@ class Positions:
         """Read the stored positions, as on an assignment."""
         found = self.store.read(self.group, partitions)
         self._committed.update(found)
+        self._reads.update({partition: self.generation(partition) + 1 for partition in partitions})
         self.forget_written(partitions)
         return found
 
     def known(self, partition: TopicPartition) -> Position | None:
         """Return the position last read or committed."""
         return self._committed.get(partition)
+
+    def generation(self, partition: TopicPartition) -> int:
+        """Return how often the position was read: what was known about the partition before it is out of date."""
+        return self._reads.get(partition, 0)
 
     def holds(self, partition: TopicPartition) -> bool:
         """Tell whether the partition's position was read."""

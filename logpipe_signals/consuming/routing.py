@@ -56,6 +56,16 @@ class Routes:
             for version, route in versions.items():
                 known.setdefault(version, route)
 
+    def check(self) -> None:
+        """
+        Find out before the first record what cannot work.
+
+        Raises:
+            DeclarationError: A serializer that opts into bulk apply cannot be applied so.
+        """
+        for route in self:
+            _ = route.bulk_plan
+
     def serializer_classes(self) -> dict[str, dict[int, SerializerClass]]:
         """Return the serializers by type and version, as django-logpipe keeps them."""
         return {

@@ -11,8 +11,8 @@ from rest_framework import serializers
 from logpipe_signals import echo
 from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.incoming import Incoming, Route
+from logpipe_signals.consuming.kinds import is_pydantic, model_of
 from logpipe_signals.exceptions import ValidationError
-from logpipe_signals.registry import SerializerClass
 
 
 def apply_record(incoming: Incoming) -> Any:
@@ -48,17 +48,6 @@ def validated(incoming: Incoming, instance: Any) -> Any:
     except serializers.ValidationError as error:
         raise ValidationError(error, incoming.record) from error
     return serializer
-
-
-def is_pydantic(serializer_class: SerializerClass) -> bool:
-    """Tell a Pydantic model from a DRF serializer, without importing Pydantic."""
-    return isinstance(serializer_class, type) and hasattr(serializer_class, "model_validate")
-
-
-def model_of(serializer_class: SerializerClass) -> type[models.Model] | None:
-    """Return the model a serializer writes, where its Meta says so."""
-    model = getattr(getattr(serializer_class, "Meta", None), "model", None)
-    return model if isinstance(model, type) and issubclass(model, models.Model) else None
 
 
 def _pydantic_model(model: Any, message: Mapping[str, Any], instance: Any, record: Record) -> Any:

@@ -34,12 +34,14 @@ class AppliedSequence(models.Model):
     The newest sequence a group applied for an identity, within a source: what makes a stale record visible.
 
     `digest` is a hash of (group, source, topic, identity): one short unique column instead of four long ones.
+    `message_key` is the key that message had: a retraction of a key the row has come back to is stale.
     """
 
     digest = models.UUIDField(primary_key=True, editable=False)
     identity = models.CharField(max_length=255)
     sequence = models.BigIntegerField()
     deleted = models.BooleanField(default=False)
+    message_key = models.TextField(default="", db_default="")
     applied_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

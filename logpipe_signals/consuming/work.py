@@ -1,0 +1,115 @@
+"""What happens inside the transaction of a batch, once its position has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from logpipe_signals.consuming import dead_letters
+from logpipe_signals.consuming.batch import Batch, FoundInvalid
+from logpipe_signals.consuming.bulk import apply_in_bulk
+from logpipe_signals.consuming.incoming import Incoming, Refused, stored_identity
+from logpipe_signals.consuming.positions import Positions
+from logpipe_signals.consuming.reports import BatchReport
+from logpipe_signals.consuming.saving import apply_record
+from logpipe_signals.consuming.staleness import find_stale
+from logpipe_signals.exceptions import ValidationError
+
+Applied = list[tuple[Incoming, Any]]
+
+
+def work(batch: Batch, positions: Positions) -> BatchReport:
+    """
+    Apply what is fresh, and keep what was refused.
+
+    Raises:
+        FoundInvalid: Serializers refused some; the transaction has to start again without them.
+    """
+    report = BatchReport(handled=len(batch.items))
+    waiting = _in_line(batch, _blocked(batch, positions), report)
+    stale = find_stale(waiting, group=positions.group, alias=positions.alias)
+    report.stale = [each for each in waiting if id(each) in stale]
+    fresh = [each for each in waiting if id(each) not in stale] if stale else waiting
+    report.applied = _apply(fresh, alone=len(batch.items) == 1)
+    finish(batch, report, positions)
+    return report
+
+
+def finish(batch: Batch, report: BatchReport, positions: Positions) -> None:
+    """Write what waits and what failed, and close the letters that what was applied makes superfluous."""
+    group, alias, letters = positions.group, positions.alias, positions.letters
+    if letters.may_be_waiting(batch.partition):
+        letters.supersede([each for each, _ in report.applied])
+    kept = dead_letters.keep(_still_open(batch, report), group=group, alias=alias)
+    dead_letters.park(report.parked, group=group, alias=alias)
+    if kept or report.parked:
+        letters.added(batch.partition, positions.generation(batch.partition))
+
+
+def _in_line(batch: Batch, blocked: set[str], report: BatchReport) -> list[Incoming]:
+    """Return what is neither refused nor behind an earlier record of its identity that failed."""
+    waiting: list[Incoming] = []
+    for item in batch.items:
+        what = item.what
+        if isinstance(what, Refused):
+            if what.policy == "raise":
+                raise what.error
+            report.failed.append(what)
+            blocked.add(stored_identity(what.identity))
+        elif what.route.options.park and what.identity and stored_identity(what.identity) in blocked:
+            report.parked.append(what)
+        else:
+            waiting.append(what)
+    return waiting
+
+
+def _blocked(batch: Batch, positions: Positions) -> set[str]:
+    parking = {
+        stored_identity(item.what.identity)
+        for item in batch.items
+        if isinstance(item.what, Incoming) and item.what.route.options.park and item.what.identity
+    }
+    return positions.letters.blocked(batch.partition, positions.generation(batch.partition), parking)
+
+
+def _apply(fresh: Sequence[Incoming], *, alone: bool) -> Applied:
+    """Apply in order; records of one serializer that stand together set-wise, where it opts in."""
+    applied: Applied = []
+    invalid: dict[int, Refused] = {}
+    for plan, run in groupby(fresh, key=lambda each: each.route.bulk_plan):
+        apply_run = _one_by_one if plan is None else apply_in_bulk
+        applied += apply_run(list(run), invalid)
+    if alone:
+        for refused in invalid.values():
+            raise refused.error
+    if invalid:
+        raise FoundInvalid(invalid)
+    return applied
+
+
+def _one_by_one(run: Iterable[Incoming], invalid: dict[int, Refused]) -> Applied:
+    applied: Applied = []
+    for each in run:
+        try:
+            applied.append((each, apply_record(each)))
+        except ValidationError as error:
+            if each.policy == "raise":
+                raise
+            invalid[id(each)] = Refused.of(each, error)
+    return applied
+
+
+def _still_open(batch: Batch, report: BatchReport) -> Sequence[Refused]:
+    """Return what failed, without those that a later record of this very batch made superfluous."""
+    if not report.failed or not report.applied:
+        return report.failed
+    place = {id(item.what): index for index, item in enumerate(batch.items)}
+    last = {each.identity: each for each, _ in report.applied if each.identity and not each.route.options.park}
+    return [
+        refused
+        for refused in report.failed
+        if (later := last.get(refused.identity)) is None
+        or place[id(later)] < place[id(refused)]
+        or not dead_letters.makes_superfluous(later, refused)
+    ]

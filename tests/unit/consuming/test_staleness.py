@@ -1,0 +1,161 @@
+"""The staleness guard: no record takes a row back to an older state, or back to life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from logpipe_signals import Consumer
+from logpipe_signals.consuming.loop import Tally
+from logpipe_signals.envelope import Meta
+from logpipe_signals.models import AppliedSequence
+from testproject.mirror.models import PersonCopy
+from testproject.mirror.serializers import PersonCopySerializer
+from tests.unit.consuming.conftest import person, put, put_message
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+def meta(sequence: int, *, number: int = 1, source: str = "a", operation: str = "upsert") -> Meta:
+    return Meta(identity=f"person:{number}", source=source, sequence=sequence, operation=operation)
+
+
+def put_state(first_name: str, sequence: int, *, number: int = 1, source: str = "a") -> None:
+    put_message(person(number, first_name), meta=meta(sequence, number=number, source=source))
+
+
+def put_delete(sequence: int, *, number: int = 1, operation: str = "delete", **place: Any) -> None:
+    about = meta(sequence, number=number, operation=operation)
+    put_message({"uuid": person(number)["uuid"]}, kind="person.deleted", meta=about, **place)
+
+
+def run(**options: Any) -> Tally:
+    consumer = Consumer("people", consumer_timeout_ms=10, **options)
+    consumer.register(PersonCopySerializer)
+    return consumer.run()
+
+
+def names() -> list[str]:
+    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
+
+
+def test_an_older_record_is_dropped():
+    put_state("new", 5)
+    run()
+    put_state("old", 4)
+    assert run() == Tally(handled=1, stale=1)
+    assert names() == ["new"]
+
+
+def test_an_older_record_of_the_same_batch_is_dropped():
+    put_state("new", 5)
+    put_state("old", 4)
+    assert run().stale == 1
+    assert names() == ["new"]
+
+
+def test_newer_records_of_one_batch_are_each_applied():
+    for sequence in (1, 2, 3):
+        put_state(f"state {sequence}", sequence)
+    assert run() == Tally(handled=3, applied=3)
+    assert names() == ["state 3"]
+
+
+def test_versions_from_one_read_share_a_sequence_and_are_both_applied():
+    put_state("first", 5)
+    put_state("second", 5)
+    assert run().applied == 2
+
+
+def test_a_deleted_row_is_not_brought_back_by_an_older_record():
+    put_state("new", 5)
+    put_delete(6)
+    run()
+    put_state("old", 5)
+    assert run().stale == 1
+    assert names() == []
+
+
+def test_a_deleted_row_comes_back_with_a_newer_record():
+    put_delete(6)
+    put_state("again", 7)
+    run()
+    assert names() == ["again"]
+
+
+def test_a_tombstone_is_remembered():
+    put_state("new", 5)
+    put(None, key=person(1)["uuid"], headers=meta(6, operation="delete").as_headers())
+    put_state("old", 5)
+    run()
+    assert names() == []
+
+
+def test_sources_do_not_compare():
+    put_state("of a", 5, source="a")
+    put_state("of b", 1, source="b")
+    assert run().applied == 2
+
+
+def test_identities_that_share_a_key_do_not_compare():
+    put_state("one", 5, number=1)
+    put_state("two", 4, number=2)
+    assert run().applied == 2
+
+
+def test_a_record_without_a_sequence_is_not_guarded():
+    put_state("new", 5)
+    put_message(person(1, "by hand"))
+    run()
+    assert names() == ["by hand"]
+
+
+def test_the_guard_can_be_turned_off():
+    put_state("new", 5)
+    put_state("old", 4)
+    run(guard=False)
+    assert names() == ["old"]
+    assert not AppliedSequence.objects.using("subscriber").exists()
+
+
+def test_a_retraction_that_arrives_after_the_row_moved_on_still_deletes_the_old_key():
+    old_key, new_key = person(1)["uuid"], person(2)["uuid"]
+    put_message(person(1, "old key"), meta=meta(1), key=old_key)
+    put_message(person(2, "new key"), meta=meta(3), key=new_key)
+    put_message({"uuid": old_key}, kind="person.deleted", meta=meta(2, operation="retract"), key=old_key)
+    run()
+    assert names() == ["new key"]
+
+
+def test_a_retraction_of_a_key_the_row_came_back_to_is_dropped():
+    key = person(1)["uuid"]
+    put_message(person(1, "came back"), meta=meta(5), key=key)
+    put_message({"uuid": key}, kind="person.deleted", meta=meta(2, operation="retract"), key=key)
+    assert run().stale == 1
+    assert names() == ["came back"]
+
+
+def test_a_record_that_failed_is_not_remembered_as_applied():
+    put_message({**person(1), "email": "no address"}, meta=meta(5))
+    assert run().failed == 1
+    assert not AppliedSequence.objects.using("subscriber").exists()
+
+
+def test_an_identity_of_any_length_and_text_is_guarded():
+    for sequence in (2, 1):
+        about = Meta(identity="person:" + "x" * 5000 + "\x00", source="a", sequence=sequence)
+        put_message(person(1, str(sequence)), meta=about)
+    assert run() == Tally(handled=2, applied=1, stale=1)
+
+
+@pytest.mark.parametrize("records", [1, 40])
+def test_the_guard_costs_one_read_and_one_write_a_batch(records: int):
+    for number in range(records):
+        put_state("x", 1, number=number)
+    with CaptureQueriesContext(connections["subscriber"]) as captured:
+        assert run().applied == records
+    of_guard = [query["sql"] for query in captured if "appliedsequence" in query["sql"]]
+    assert len(of_guard) == 2
