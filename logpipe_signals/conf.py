@@ -30,7 +30,7 @@ class LogpipeSettings:
     OFFSET_BACKEND: str = "logpipe_signals.backend.kafka.ModelOffsetStore"
     """Dotted path of the class that keeps positions."""
     DEFAULT_FORMAT: str = "json"
-    """The format of what is sent: `json`, `msgpack` (extra `[msgpack]`), `pickle`, or one given to `formats.register`."""
+    """The format of what is sent: `json`, `msgpack` (extra `[msgpack]`), `pickle`, or one that was registered."""
     ALLOW_INCOMING_PICKLE: bool = False
     """Whether pickles are read from the wire. A pickle runs code of whoever wrote it: leave it off."""
     PRODUCER_ID: str = ""
@@ -52,7 +52,7 @@ class LogpipeSettings:
     KAFKA_MAX_SEND_RETRIES: int = 0
     """Retries of one send inside the client for `Producer.send` by hand; the relay retries by its own rules."""
     KAFKA_FENCING: Literal["sequence", "transactions"] = "sequence"
-    """What keeps out a relay that was frozen past its lease: consumers by `sequence`, or the broker by `transactions`."""
+    """What refuses a relay frozen past its lease: consumers, by `sequence`, or the broker, by `transactions`."""
 
     # --- Kinesis (django-logpipe's names) ---------------------------------------------------------------------------
     KINESIS_REGION: str = ""

@@ -1,7 +1,7 @@
 """
 Formats by their code: what stands before the colon on the wire.
 
-    register("json", JSONRenderer(), JSONParser()); render("json", {...}) == b'json:{...}'; parse(b'json:{...}') == {...}
+    register("json", JSONRenderer(), JSONParser()); render("json", {...}) == b"json:{...}"; parse(b"json:{...}") == {}
 
 A renderer has `render(data) -> bytes`, a parser `parse(stream) -> dict`, as in Django REST Framework.
 """

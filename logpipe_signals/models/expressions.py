@@ -19,7 +19,7 @@ class DatabaseNow(Func):
     template = "%(function)s"
     output_field = models.DateTimeField()
 
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
         return super().as_sql(compiler, connection, template="STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW')")
 
     def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
@@ -37,7 +37,7 @@ class SecondsFromNow(Func):
     def __init__(self, seconds: float) -> None:
         super().__init__(Value(float(seconds), output_field=models.FloatField()))
 
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
         template = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW', (%(expressions)s) || ' seconds')"
         return super().as_sql(compiler, connection, template=template)
 

@@ -8,7 +8,7 @@ import random
 import traceback
 from collections.abc import Collection, Sequence
 
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import F
 
 from logpipe_signals import signals
@@ -18,6 +18,7 @@ from logpipe_signals.exceptions import LogPipeError, MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
+from logpipe_signals.models.outbox import OutboxQuerySet
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes
 from logpipe_signals.publishing.messages import Outgoing
@@ -99,10 +100,10 @@ class Settlement:
             DeadLetter.objects.using(self.using).bulk_create(_letters(outgoing, error, state))
         return True
 
-    def _outbox(self):  # type: ignore[no-untyped-def]
+    def _outbox(self) -> OutboxQuerySet:
         return OutboxRow.objects.using(self.using)
 
-    def _open_dead_letters(self):  # type: ignore[no-untyped-def]
+    def _open_dead_letters(self) -> models.QuerySet[DeadLetter]:
         return DeadLetter.objects.using(self.using).filter(side=Side.PUBLISHER, state=DeadLetterState.OPEN)
 
 
