@@ -1,9 +1,7 @@
 """The services room's own tests start each service for real, once a module."""
 
-import gc
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -21,15 +19,6 @@ def pytest_report_header() -> list[str]:
     if MARIADB_IS_INSTALLED:
         return []
     return ["MariaDB is not installed: tests/services/test_mariadb.py is left out (apt-get install mariadb-server)"]
-
-
-@pytest.fixture(autouse=True)
-def _collect_what_clients_left_open() -> Iterator[None]:
-    """kafka-python leaves sockets of refused connections to the collector: no later test shall answer for them."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="module")
