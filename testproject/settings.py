@@ -20,6 +20,7 @@ SECRET_KEY = "only for the test project"
 DEBUG = os.environ.get("DEBUG", "") == "1"
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
+TIME_ZONE = "UTC"
 ROOT_URLCONF = "testproject.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
@@ -117,6 +118,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"logpipe_signals": {"level": os.environ.get("LOGPIPE_LOG_LEVEL", "INFO")}},
+    "loggers": {
+        "logpipe_signals": {"level": os.environ.get("LOGPIPE_LOG_LEVEL", "INFO")},
+        "kafka": {"level": os.environ.get("KAFKA_LOG_LEVEL", "WARNING")},
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
 }

@@ -40,10 +40,11 @@ def line(text: str) -> None:
 
 
 def message(where: str, value: str) -> None:
-    """Show a message as it is on the log, in one line of the terminal."""
-    text = f"{INDENT}  {where:<14} {value}"
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
-    _write(text if len(text) <= width else f"{text[: width - 4]} ...")
+    """Show a message as it is on the log, all of it."""
+    width = shutil.get_terminal_size((120, 24)).columns - len(INDENT) * 3 - 1
+    _write(f"{INDENT}{where}")
+    for start in range(0, len(value), width):
+        _write(f"{INDENT * 3}{value[start : start + width]}")
 
 
 @contextmanager

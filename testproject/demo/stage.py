@@ -47,6 +47,8 @@ def stage(options: Options) -> Iterator[dict[str, str]]:
         environment = dict(os.environ)
         environment.pop("DATABASE_URL", None)
         environment.setdefault("LOGPIPE_LOG_LEVEL", "WARNING")
+        # kafka-python calls a topic that is about to be made an error.
+        environment.setdefault("KAFKA_LOG_LEVEL", "CRITICAL")
         environment |= {
             "DJANGO_SETTINGS_MODULE": "testproject.settings",
             "TESTPROJECT_DATA_DIR": str(folder),
