@@ -39,6 +39,7 @@ class HeldLanes:
         self.owner = owner
         self.tokens: dict[int, int] = {}
         self._leaving: set[int] = set()
+        self._announced = False
         self._deadline = 0.0
         self._renew_at = 0.0
 
@@ -105,7 +106,9 @@ class HeldLanes:
     def release(self) -> None:
         """Give everything back at once."""
         self._leases.release(LeaseKind.LANE, owner=self.owner)
-        self._leases.of_kind(LeaseKind.RELAY).filter(name=self.owner).delete()
+        if self._announced:
+            self._leases.of_kind(LeaseKind.RELAY).filter(name=self.owner).delete()
+            self._announced = False
         self.tokens.clear()
 
     def pairs(self, lanes: Collection[int]) -> Sequence[tuple[int, int]]:
@@ -137,6 +140,7 @@ class HeldLanes:
         return list(lanes.filter(name__in=wanted).free().values_list("name", flat=True))
 
     def _renew_relay(self) -> None:
+        self._announced = True
         relays = self._leases.of_kind(LeaseKind.RELAY)
         relays.free().delete()
         self._leases.ensure(LeaseKind.RELAY, [self.owner])

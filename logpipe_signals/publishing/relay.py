@@ -104,9 +104,12 @@ class Relay:
             report += self._settle(self._on_its_way.popleft())
         return report
 
-    def drain(self, *, deadline: float | None = None, batches: int | None = None) -> RelayReport:
+    def drain(self, *, deadline: float | None = None, batches: int | None = None, thorough: bool = True) -> RelayReport:
         """
         Send until nothing is ready in the held lanes, or the deadline (of `clock`) or the number of batches is reached.
+
+        Args:
+            thorough: Look again after a batch that was not full. Who came later sends for itself.
 
         Raises:
             BackendUnavailable, LeaseLost: As `relay_batch`.
@@ -118,7 +121,9 @@ class Relay:
             report += step
             done += 1
             spent = (deadline is not None and clock.seconds() >= deadline) or (batches is not None and done >= batches)
-            if (not step.claimed and not self._on_its_way) or spent:
+            # What was settled may have let the next change of a row go.
+            finished = not step.claimed and not step.retired
+            if spent or finished or (not thorough and step.claimed < settings.RELAY_BATCH_SIZE):
                 return report + self.settle_all()
 
     def settle_all(self) -> RelayReport:

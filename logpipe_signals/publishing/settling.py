@@ -36,7 +36,8 @@ class Settlement:
     def __init__(self, using: str, lanes: HeldLanes) -> None:
         self.using = using
         self.lanes = lanes
-        self.has_dead_letters = True
+        self.has_dead_letters: bool | None = None
+        """None: not looked yet."""
 
     def look_for_dead_letters(self) -> None:
         """Ask once in a while, instead of at each batch, whether there is anything to supersede."""
@@ -51,7 +52,9 @@ class Settlement:
 
     def supersede(self, sent: Sequence[Outgoing]) -> None:
         """Close the dead letters of rows that were sent since."""
-        if not self.has_dead_letters or not sent:
+        if sent and self.has_dead_letters is None:
+            self.look_for_dead_letters()
+        if not sent or not self.has_dead_letters:
             return
         by_publication: dict[str, list[str]] = {}
         for outgoing in sent:
