@@ -22,6 +22,7 @@ from logpipe_signals.backend.base import Delivered, Delivery, Message, Record, S
 from logpipe_signals.backend.base import Producer as BaseProducer
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.leased import LeaseClaims
+from logpipe_signals.backend.naming import refusal_of_name
 from logpipe_signals.backend.partitioning import Partitioner
 from logpipe_signals.backend.sharing import Claims
 from logpipe_signals.conf import settings
@@ -29,7 +30,6 @@ from logpipe_signals.exceptions import BackendUnavailable, MessageRejected
 
 logger = logging.getLogger(__name__)
 
-LONGEST_TOPIC_NAME = 249
 LARGEST_VALUE_BYTES = 8 * 1024 * 1024
 
 _bell = polled.Bell()
@@ -79,8 +79,8 @@ def _append(messages: Sequence[Message], deadline: Deadline) -> list[Sent]:
 
 
 def _refusal(message: Message) -> MessageRejected | None:
-    if not 0 < len(message.topic) <= LONGEST_TOPIC_NAME:
-        return MessageRejected(f"Topic {message.topic!r} is no name: it needs 1 to {LONGEST_TOPIC_NAME} characters.")
+    if (refusal := refusal_of_name(message.topic)) is not None:
+        return refusal
     size = len(message.value or b"")
     if size > LARGEST_VALUE_BYTES:
         return MessageRejected(

@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 from logpipe_signals.backend import offsets, polled
 from logpipe_signals.backend.base import Delivered, Delivery, Message, Record, RecordMetadata, Sent, TopicPartition
 from logpipe_signals.backend.base import Producer as BaseProducer
+from logpipe_signals.backend.naming import refusal_of_name
 from logpipe_signals.backend.partitioning import Partitioner
 from logpipe_signals.backend.sharing import Change, Claims, fair_share, surplus_of, wanted_of
-from logpipe_signals.exceptions import MessageRejected
-
-LONGEST_TOPIC_NAME = 249
 
 
 @dataclass
@@ -89,8 +87,7 @@ class Producer(BaseProducer):
 
 
 def _sent(message: Message) -> Sent:
-    if not 0 < len(message.topic) <= LONGEST_TOPIC_NAME:
-        error = MessageRejected(f"Topic {message.topic!r} is no name: it needs 1 to {LONGEST_TOPIC_NAME} characters.")
+    if (error := refusal_of_name(message.topic)) is not None:
         return Sent(error=error)
     return Sent(metadata=_log.append(message))
 

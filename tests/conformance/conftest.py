@@ -10,6 +10,8 @@ import pytest
 from logpipe_signals.backend.base import Consumer, TopicPartition
 from tests.conformance.logs import Log
 
+WITHOUT: dict[str, frozenset[str]] = {"dummy": frozenset({"retention", "a size limit", "processes"})}
+"""What a log does not have, so that the promises about it say nothing (`pytest.mark.needs("retention")`)."""
 GROUP_TIMES = {"heartbeat_interval_ms": 300, "session_timeout_ms": 6000, "metadata_max_age_ms": 500}
 
 
@@ -24,6 +26,19 @@ def log(request: pytest.FixtureRequest, logpipe_settings: Any) -> Iterator[Log]:
         for consumer in opened.consumers:
             consumer.close()
         opened.forget()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    void = [item for item in items if _says_nothing(item)]
+    config.hook.pytest_deselected(items=void)
+    items[:] = [item for item in items if item not in void]
+
+
+def _says_nothing(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    name = callspec.params.get("log") if callspec is not None else None
+    needs = {need for marker in item.iter_markers("needs") for need in marker.args}
+    return bool(needs & WITHOUT.get(str(name), frozenset()))
 
 
 class _Opened:
@@ -59,7 +74,6 @@ def make_dummy(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
         producer_class=dummy.Producer,
         consumer_class=dummy.Consumer,
         create_topic=dummy.create_topic,
-        crosses_processes=False,
     )
 
 

@@ -23,12 +23,11 @@ class Log:
     consumer_class: type[Consumer]
     create_topic: Callable[[str, int], None]
     """Make a topic with this many partitions, or give it more."""
-    drop_before: Callable[[TopicPartition, int], None] | None = None
+    drop_before: Callable[[TopicPartition, int], None] = field(default=lambda partition, offset: None)
     """Remove a partition's records before this offset, as retention does."""
-    too_large_bytes: int | None = None
+    too_large_bytes: int = 0
     misses_topics: bool = False
     """Whether reading a topic that is not there is an error; if not, the consumer waits for it."""
-    crosses_processes: bool = True
     client_options: dict[str, Any] = field(default_factory=dict)
 
     def topic(self, partitions: int = 3) -> str:

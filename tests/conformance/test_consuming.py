@@ -225,9 +225,8 @@ def test_a_new_partition_is_picked_up(log: Log) -> None:
     assert {partition.partition for partition in consumer.assignment()} == {"0", "1", "2", "3"}
 
 
+@pytest.mark.needs("retention")
 def test_records_that_were_dropped_unread_are_reported_as_a_gap(log: Log) -> None:
-    if log.drop_before is None:
-        pytest.skip("this log drops nothing")
     topic = log.topic(partitions=1)
     partition = TopicPartition(topic, "0")
     log.send(topic, *[("a", b"%d" % number) for number in range(10)])
@@ -252,9 +251,8 @@ def test_a_position_behind_the_end_is_reported_as_a_gap_and_reading_goes_on_at_t
     assert gaps == [Gap(topic_partition=partition, expected=70, found=0)]
 
 
+@pytest.mark.needs("retention")
 def test_a_new_reader_of_a_shortened_log_is_told_of_no_gap(log: Log) -> None:
-    if log.drop_before is None:
-        pytest.skip("this log drops nothing")
     topic = log.topic(partitions=1)
     log.send(topic, *[("a", b"%d" % number) for number in range(4)])
     log.drop_before(TopicPartition(topic, "0"), 2)

@@ -7,13 +7,10 @@ import pytest
 from logpipe_signals.backend.base import Consumer, TopicPartition
 from tests.conformance.logs import Log, poll_until
 
-pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _shares_partitions(log: Log) -> None:
-    if not log.consumer_class.supports_groups:
-        pytest.skip("this log does not share partitions")
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "subscriber"], transaction=True),
+    pytest.mark.needs("groups"),
+]
 
 
 class Diary:

@@ -90,9 +90,8 @@ def test_headers_arrive_as_they_were_sent(log: Log) -> None:
     assert record.headers == expected
 
 
+@pytest.mark.needs("tombstones")
 def test_a_tombstone_has_its_key_and_no_value(log: Log) -> None:
-    if not log.producer_class.supports_tombstones:
-        pytest.skip("this log has no tombstones")
     topic = log.topic()
     log.send(topic, ("joe", None))
     (record,) = log.read(log.consumer(topic), 1)
@@ -114,9 +113,8 @@ def test_send_says_where_the_message_is(log: Log) -> None:
     assert (records[1].topic, records[1].partition, records[1].offset) == place
 
 
+@pytest.mark.needs("a size limit")
 def test_one_message_that_is_too_large_is_rejected_and_its_neighbours_arrive(log: Log) -> None:
-    if log.too_large_bytes is None:
-        pytest.skip("nothing is too large for this log")
     topic = log.topic()
     sizes = [1, log.too_large_bytes, 1]
     messages = [Message(topic=topic, key="joe", value=b"x" * size) for size in sizes]
@@ -152,9 +150,8 @@ def test_several_threads_send_at_once(log: Log) -> None:
         assert values == [b"%d" % number for number in range(40)]
 
 
+@pytest.mark.needs("processes")
 def test_a_forked_process_sends_with_a_client_of_its_own(log: Log) -> None:
-    if not log.crosses_processes:
-        pytest.skip("this log ends with its process")
     topic = log.topic()
     log.send(topic, ("parent", b"before"))
     _in_a_child(lambda: log.send(topic, ("child", b"meanwhile")))

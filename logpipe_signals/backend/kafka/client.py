@@ -18,6 +18,7 @@ from kafka.future import Future
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kafka import errors
 from logpipe_signals.backend.kafka.config import bounded_connect, producer_config
+from logpipe_signals.backend.naming import refusal_of_kafka_name
 from logpipe_signals.exceptions import BackendUnavailable, DeclarationError
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ class SharedClient:
         return missing
 
     def _look_for(self, topic: str, deadline: Deadline) -> Exception | None:
+        if (refusal := refusal_of_kafka_name(topic)) is not None:
+            return refusal
         wait_seconds = min(MISSING_TOPIC_SECONDS, deadline.remaining_seconds / 2)
         self.producer.config["max_block_ms"] = max(1, int(1000 * wait_seconds))
         try:

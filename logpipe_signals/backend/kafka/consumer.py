@@ -75,7 +75,7 @@ class Consumer(base.Consumer):
     def end_positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
         with _reachable("end positions"):
             self._connect(config.CONNECT_SECONDS)
-            ends = self._client.end_offsets([_theirs(each) for each in partitions], timeout_ms=OFFSETS_TIMEOUT_MS)
+            ends = self._client.end_offsets([_theirs(each) for each in partitions])
         return {_ours(partition): offset for partition, offset in ends.items()}
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
@@ -126,6 +126,8 @@ class Consumer(base.Consumer):
     def _connect(self, timeout_seconds: float) -> None:
         if self._client is None:
             self._client = _new_client(self.subscription, timeout_seconds)
+            # The one bound on questions about offsets that kafka-python 2 and 3 share.
+            self._client.config["request_timeout_ms"] = OFFSETS_TIMEOUT_MS
             open_consumers.add(self)
             if self.subscription.group is not None:
                 self._client.subscribe(topics=self.subscription.topics, listener=_Listener(self))
@@ -229,7 +231,7 @@ class Consumer(base.Consumer):
         if not partitions:
             return {}
         ask = self._client.end_offsets if edge == "end" else self._client.beginning_offsets
-        return dict(ask(list(partitions), timeout_ms=OFFSETS_TIMEOUT_MS))
+        return dict(ask(list(partitions)))
 
     def _go_on_at_the_start(self, positions: Mapping[Any, int]) -> None:
         for partition, first in self._edge_offsets(list(positions), "beginning").items():
