@@ -134,5 +134,5 @@ def _bytes_of(record: Record) -> dict[str, Any]:
         "offset": str(record.offset),
         "key": record.key.encode() if isinstance(record.key, str) else record.key,
         "value": record.value.encode() if isinstance(record.value, str) else record.value,
-        "headers": [[name, base64.b64encode(value or b"").decode()] for name, value in record.headers],
+        "headers": [[storable(name), base64.b64encode(value or b"").decode()] for name, value in record.headers],
     }

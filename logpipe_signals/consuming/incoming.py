@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,9 @@ class Route:
     @property
     def bulk_plan(self) -> Any:
         """Return how its records are applied set-wise; None: one by one."""
-        serializer_class: Hashable = self.serializer_class
-        return plan_for(serializer_class) if opts_in(self.serializer_class, bulk=self.options.bulk) else None
+        if not opts_in(self.serializer_class, bulk=self.options.bulk):
+            return None
+        return plan_for(self.serializer_class)  # type: ignore[arg-type]  # a class is hashable
 
     @property
     def message_type(self) -> str:

@@ -1,0 +1,150 @@
+"""
+Replay: dead letters are applied again, in their order, once the cause is mended.
+
+Each has a transaction of its own. It locks the topic's positions first: a running consumer's own first statement moves
+one of them, so that no two ever work on the same identity at once. What is stale by now is refused and closed.
+"""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from logpipe_signals.backend.base import Record
+from logpipe_signals.consuming.dead_letters import LONGEST_TEXT
+from logpipe_signals.consuming.incoming import Incoming, Refused, storable
+from logpipe_signals.consuming.routing import Routes
+from logpipe_signals.consuming.saving import apply_record
+from logpipe_signals.consuming.staleness import find_stale
+from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.models import DeadLetter, Offset
+from logpipe_signals.models.dead_letters import DeadLetterState, Side
+
+Outcome = Literal["replayed", "stale", "failed", "waiting", "closed"]
+WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
+
+
+@dataclass(kw_only=True)
+class ReplayReport:
+    """
+    What became of each letter, by its primary key.
+
+    stale:   Refused, because something newer was applied; closed as superseded.
+    waiting: Behind an earlier letter of their identity that still fails.
+    closed:  Somebody else closed it meanwhile.
+    """
+
+    replayed: list[int] = field(default_factory=list)
+    stale: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+
+    def add(self, pk: int, outcome: Outcome) -> None:
+        """Note what became of one."""
+        getattr(self, outcome).append(pk)
+
+
+def replay(letters: models.QuerySet[DeadLetter], routes: Mapping[str, Routes]) -> ReplayReport:
+    """
+    Apply a consumer's letters again, oldest first.
+
+    Args:
+        letters: On the alias that keeps them; those of a publisher, and those that are closed, are passed over.
+        routes: The serializers of each topic.
+    """
+    report = ReplayReport()
+    alias = letters.db
+    waiting = letters.filter(side=Side.CONSUMER, state__in=WAITING).order_by("pk")
+    for letter in waiting.iterator(chunk_size=100):
+        try:
+            with transaction.atomic(using=alias):
+                outcome = _replay_one(letter, alias, routes)
+        except Exception as error:  # noqa: BLE001  (user code raises what it likes; the letter stays, with the new error)
+            _note_failure(letter.pk, alias, error)
+            outcome = "failed"
+        report.add(letter.pk, outcome)
+    return report
+
+
+def _replay_one(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) -> Outcome:
+    if not _lock(letter, alias):
+        return "closed"
+    if _is_behind_another(letter, alias):
+        return "waiting"
+    incoming = _incoming(letter, routes)
+    if find_stale([incoming], group=letter.group, alias=alias):
+        _close(letter, DeadLetterState.SUPERSEDED)
+        return "stale"
+    apply_record(incoming)
+    _close(letter, DeadLetterState.REPLAYED)
+    return "replayed"
+
+
+def _lock(letter: DeadLetter, alias: str) -> bool:
+    """Keep running consumers out of the letter's topic, and tell whether the letter still waits then."""
+    positions = Offset.objects.using(alias).filter(group=letter.group, topic=letter.topic)
+    # A lock by a write that changes nothing: SQLite fails where a transaction writes only after it has read.
+    positions.update(updated_at=models.F("updated_at"))
+    waiting = DeadLetter.objects.using(alias).filter(pk=letter.pk, state__in=WAITING)
+    return bool(waiting.update(attempts=models.F("attempts") + 1, modified=timezone.now()))
+
+
+def _is_behind_another(letter: DeadLetter, alias: str) -> bool:
+    """Tell whether a parked letter's turn has not come."""
+    if letter.state != DeadLetterState.PARKED:
+        return False
+    before = DeadLetter.objects.using(alias).filter(
+        side=Side.CONSUMER, group=letter.group, topic=letter.topic, identity=letter.identity
+    )
+    return before.filter(pk__lt=letter.pk, state__in=WAITING).exists()
+
+
+def record_of(letter: DeadLetter) -> Record:
+    """Return the record as it was read."""
+    return Record(
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        timestamp=letter.created.timestamp() * 1000,
+        key=bytes(letter.key) if letter.key is not None else None,
+        value=bytes(letter.value) if letter.value is not None else None,
+        headers=tuple((name, base64.b64decode(value)) for name, value in letter.headers),
+    )
+
+
+def _incoming(letter: DeadLetter, routes: Mapping[str, Routes]) -> Incoming:
+    if letter.topic not in routes:
+        known = ", ".join(sorted(routes)) or "none"
+        raise DeclarationError(f"No consumer is declared for topic {letter.topic!r}. Declared: {known}.")
+    what = routes[letter.topic].decode(record_of(letter))
+    if isinstance(what, Refused):
+        raise what.error
+    return what
+
+
+def _close(letter: DeadLetter, state: DeadLetterState) -> None:
+    letter.state = state
+    letter.save(update_fields=["state", "modified"])
+
+
+def _note_failure(pk: int, alias: str, error: Exception) -> None:
+    DeadLetter.objects.using(alias).filter(pk=pk).update(
+        attempts=models.F("attempts") + 1,
+        reason=type(error).__name__[:64],
+        error=storable(str(error))[:LONGEST_TEXT],
+        traceback=storable("".join(traceback.format_exception(error)))[-LONGEST_TEXT:],
+        modified=timezone.now(),
+    )
+
+
+def skip(letters: models.QuerySet[DeadLetter]) -> int:
+    """Close letters without applying them, and return how many; what is parked behind them may be replayed."""
+    waiting = letters.filter(side=Side.CONSUMER, state__in=WAITING)
+    return waiting.update(state=DeadLetterState.SKIPPED, modified=timezone.now())
