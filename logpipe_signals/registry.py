@@ -36,6 +36,7 @@ ModelType = TypeVar("ModelType", bound=type[models.Model])
 SerializerType = TypeVar("SerializerType", bound=SerializerClass)
 ConsumerFactory = Callable[[], "Consumer"]
 PayloadMode = Literal["state", "change"]
+CaptureMode = Literal["signals", "triggers"]
 DeleteMode = Literal["message", "tombstone", "both", "ignore"]
 DELETE_MODES = ("message", "tombstone", "both", "ignore")
 
@@ -54,6 +55,13 @@ class PublicationOptions:
                       each save as its own message, serialised in its transaction and sent in order.
     when:             Publish only rows that this lets through, a Q or a callable of the instance; others are retracted.
     headers:          Further headers of each message: a mapping of texts, or a callable of the instance that gives one.
+    watch:            Publish a saved or updated row only if one of these fields changed, judged against the database's
+                      row. A new row, a delete and a changed key are always published.
+    related:          Relations that the message shows, as lookups from the model ("address", "orders__items"): a change
+                      of a row there publishes the rows that show it.
+    key_immutable:    KEY_FIELD's column never changes once a row is there, so saves need not look at the old key.
+    capture:          "signals": writes through Django. "triggers": PostgreSQL triggers, carried by the migrations of
+                      the app that declares the publication, that see every write, raw SQL too.
     """
 
     delete: DeleteMode = "message"
@@ -63,6 +71,10 @@ class PublicationOptions:
     payload: PayloadMode = "state"
     when: models.Q | Callable[[Any], bool] | None = None
     headers: Mapping[str, str] | Callable[[Any], Mapping[str, str]] | None = None
+    watch: tuple[str, ...] | None = None
+    related: tuple[str, ...] = ()
+    key_immutable: bool = False
+    capture: CaptureMode = "signals"
 
 
 class Publication:

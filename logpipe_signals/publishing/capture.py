@@ -22,7 +22,7 @@ from django.db import connections, models, router, transaction
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
-from logpipe_signals.publishing import deletes, outbox, saves
+from logpipe_signals.publishing import deletes, outbox, plans, saves
 
 _MARK = "_logpipe_signals_wrapped"
 
@@ -59,13 +59,13 @@ def _save_base(
     using: str | None = None,
     update_fields: Any = None,
 ) -> None:
-    plan = saves.plan_for(type(instance))
+    plan = plans.plan_for(type(instance))
     if plan is None:
         original(instance, raw, force_insert, force_update, using, update_fields)
         return
     alias = using or router.db_for_write(type(instance), instance=instance)
     save = saves.Save(plan, instance, alias, raw=raw, force_insert=bool(force_insert), update_fields=update_fields)
-    with captured_in_transaction(alias, save.capture):
+    with captured_in_transaction(alias, save):
         original(instance, raw, force_insert, force_update, alias, update_fields)
 
 
@@ -88,25 +88,27 @@ def _can_fast_delete(original: Any, collector: Collector, objs: Any, from_field:
 
 
 @contextmanager
-def captured_in_transaction(using: str, capture: Any) -> Iterator[None]:
+def captured_in_transaction(using: str, save: saves.Save) -> Iterator[None]:
     """
-    Run a write, then its capture, in one transaction.
+    Run a save and its capture in one transaction.
 
     Inside an application's transaction nothing is added. A receiver that raises after the row was written, and whose
     error the application catches there, leaves the row to be committed: so it is captured then too.
     """
     if not connections[using].in_atomic_block:
         with atomic_once(using):
+            save.look()
             yield
-            capture()
+            save.capture()
         return
+    save.look()
     try:
         yield
     except BaseException:
         if not connections[using].needs_rollback:
-            capture()
+            save.capture_if_written()
         raise
-    capture()
+    save.capture()
 
 
 @contextmanager

@@ -7,19 +7,18 @@ older than its row. One statement a published model reads it, and one writes all
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connections, models
+from django.db import models
 from django.db.models.deletion import Collector
 
-from logpipe_signals.publishing import outbox
+from logpipe_signals.publishing import before, outbox
+from logpipe_signals.publishing.plans import Model, concrete_of, parent_link, plan_for
 from logpipe_signals.publishing.reading import goes_by_pk_alone
-from logpipe_signals.publishing.saves import Plan, parent_link, plan_for
+from logpipe_signals.publishing.suspend import opted_out, publishable
 from logpipe_signals.registry import Publication, publications
-
-ROWS_A_READ = 500
-Model = type[models.Model]
 
 
 def is_published(model: Model) -> bool:
@@ -39,59 +38,44 @@ class Departure:
 
     def __init__(self, collector: Collector) -> None:
         self.using = str(collector.using)
-        self._gone = list(self._departing(collector))
-        self._pointing = dict(self._repointed(collector))
+        self._gone = [
+            intent
+            for model, instances in collector.data.items()
+            for intent in departing(model, [i for i in instances if not opted_out(i)], self.using)
+        ]
+        self._repointed = {
+            publication: before.read_locked(publication, self.using, list(pks))
+            for publication, pks in _repointed(collector, self.using).items()
+        }
 
     def capture(self) -> None:
         """Write the outbox rows of what went and of what lost its foreign key."""
-        repointed = [
-            outbox.upsert(publication, instance, self.using)
-            for publication, pks in self._pointing.items()
-            for instance in read_rows(publication, self.using, list(pks))
-        ]
-        outbox.write(self.using, [*repointed, *self._gone])
-
-    def _departing(self, collector: Collector) -> Iterator[outbox.Intent]:
-        for model, instances in collector.data.items():
-            leaving = (p for p in publications.for_model(model) if p.options.delete != "ignore")
-            for publication in outbox.wanted(leaving):
-                for instance in self._as_stored(publication, list(instances)):
-                    yield outbox.delete(publication, instance, self.using)
-
-    def _as_stored(self, publication: Publication, instances: list[models.Model]) -> list[models.Model]:
-        if goes_by_pk_alone(publication):
-            return instances
-        return read_rows(publication, self.using, [instance.pk for instance in instances], lock=True)
-
-    def _repointed(self, collector: Collector) -> Iterator[tuple[Publication, list[Any]]]:
-        for (field, _), collected in collector.field_updates.items():
-            plan = plan_for(field.model)
-            if plan is None:
-                continue
-            pks = [pk for some in collected for pk in _primary_keys(some)]
-            for publication in outbox.wanted(_showing(plan)):
-                yield publication, _own_primary_keys(publication, field.model, pks, self.using)
+        intents = [intent for p, old in self._repointed.items() for intent in before.changes(p, old, self.using)]
+        outbox.write(self.using, [*intents, *self._gone])
 
 
-def read_rows(publication: Publication, using: str, pks: list[Any], *, lock: bool = False) -> list[models.Model]:
-    """Read rows with the publication's relations, past any router and default manager; `lock` keeps others out."""
-    found: list[models.Model] = []
-    for start in range(0, len(pks), ROWS_A_READ):
-        rows = publication.model._base_manager.using(using).filter(pk__in=pks[start : start + ROWS_A_READ])
-        rows = rows.select_related(*publication.options.select_related) if publication.options.select_related else rows
-        found += _locked(rows, using) if lock else rows
+def departing(model: Model, instances: list[Any], using: str) -> Iterator[outbox.Intent]:
+    """Return what is published of rows that are about to be deleted, reading and locking them where that is needed."""
+    leaving = (p for p in publications.for_model(model) if p.options.delete != "ignore")
+    for publication in publishable(leaving):
+        stored = instances
+        if not goes_by_pk_alone(publication):
+            stored = before.read_locked(publication, using, [instance.pk for instance in instances])
+        for instance in stored:
+            yield outbox.delete(publication, instance, using)
+
+
+def _repointed(collector: Collector, using: str) -> dict[Publication, set[Any]]:
+    """Return the published rows whose foreign keys the delete sets: to NULL, to a default."""
+    found: dict[Publication, set[Any]] = defaultdict(set)
+    for (field, _), collected in collector.field_updates.items():
+        plan = plan_for(field.model)
+        if plan is None:
+            continue
+        pks = [pk for some in collected for pk in _primary_keys(some)]
+        for publication in publishable((*plan.own, *plan.descendants)):
+            found[publication].update(_own_primary_keys(publication, field.model, pks, using))
     return found
-
-
-def _locked(rows: models.QuerySet[Any], using: str) -> models.QuerySet[Any]:
-    features = connections[using].features
-    if not features.has_select_for_update:
-        return rows
-    return rows.select_for_update(of=("self",) if features.has_select_for_update_of else ())
-
-
-def _showing(plan: Plan) -> tuple[Publication, ...]:
-    return plan.own + plan.descendants
 
 
 def _primary_keys(collected: Any) -> list[Any]:
@@ -102,7 +86,7 @@ def _primary_keys(collected: Any) -> list[Any]:
 
 def _own_primary_keys(publication: Publication, written: Model, pks: list[Any], using: str) -> list[Any]:
     """Return the publication's own primary keys for rows of the table that was written, which may be its parent's."""
-    concrete = written._meta.concrete_model or written
+    concrete = concrete_of(written)
     if publication.concrete_model is concrete:
         return pks
     link = parent_link(publication.concrete_model, concrete)

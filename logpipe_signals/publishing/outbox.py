@@ -6,15 +6,14 @@ All rows of one save leave in one statement, written by hand: the ORM would cost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from django.db import DatabaseError, connections, models, router, transaction
 
-from logpipe_signals import echo
 from logpipe_signals.keys import encode_pk, lane_of
 from logpipe_signals.models import OutboxRow, Source
 from logpipe_signals.models.outbox import Operation
@@ -47,14 +46,14 @@ class Intent:
         return self.key or self.object_id
 
 
-def upsert(publication: Publication, instance: models.Model, using: str) -> Intent:
+def upsert(publication: Publication, instance: models.Model, using: str, *, key: str | None = None) -> Intent:
     """Intend to publish the row's state; of a publication of changes, keep what this one made of it."""
     payload = None
     if publication.options.payload == "change":
         instance = _as_stored(publication, instance, using)
         payload = reading.change_payload(publication, instance)
     object_id = encode_pk(instance, using, publication.model)
-    key = reading.key_of(publication, instance)
+    key = reading.key_of(publication, instance) if key is None else key
     return Intent(publication=publication, object_id=object_id, key=key, payload=payload)
 
 
@@ -79,9 +78,9 @@ def delete(publication: Publication, instance: models.Model, using: str) -> Inte
     )
 
 
-def wanted(publications: Iterable[Publication]) -> tuple[Publication, ...]:
-    """Leave out those that the write in hand came from."""
-    return tuple(p for p in publications if not echo.is_echo(p.topic, p.model))
+def retract(publication: Publication, instance: models.Model, using: str) -> Intent:
+    """Intend to publish that nothing has the instance's key any more: its row has another one."""
+    return replace(delete(publication, instance, using), operation=Operation.RETRACT)
 
 
 def write(using: str, intents: Sequence[Intent]) -> None:
@@ -92,7 +91,7 @@ def write(using: str, intents: Sequence[Intent]) -> None:
     """
     if not intents:
         return
-    with _cure_named(using), transaction.mark_for_rollback_on_error(using):
+    with cure_named(using), transaction.mark_for_rollback_on_error(using):
         lanes = lane_count(using)
         rows = [(intent, lane_of(intent.publication.topic, intent.lane_key, lanes)) for intent in intents]
         for some in _chunks(rows):
@@ -101,7 +100,8 @@ def write(using: str, intents: Sequence[Intent]) -> None:
 
 
 @contextmanager
-def _cure_named(using: str) -> Iterator[None]:
+def cure_named(using: str) -> Iterator[None]:
+    """Let an error of the database say what a missing outbox needs."""
     try:
         yield
     except DatabaseError as error:

@@ -1,130 +1,118 @@
 """
-What a saved instance concerns: the publications of its table, of its multi-table parents, and of its children.
+Capturing the save of one instance: what it concerns, what the rows were before, what is published after.
 
-Saving a Dog writes the rows of Dog and Animal, so the publications of both. Saving an Animal changes what a Dog that it
-is part of looks like: the Dog is looked up, one statement for each published child model.
+Where a row's old key or old values matter, its row is read and locked before the save; where all that matters is an old
+key that SQL can tell, `rekeying` does both in the one statement that writes the outbox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
 
-from logpipe_signals.publishing import outbox
+from logpipe_signals.publishing import before, outbox, rekeying
+from logpipe_signals.publishing.plans import Model, Plan, concrete_of, parent_link
 from logpipe_signals.publishing.reading import pk_of
-from logpipe_signals.registry import Publication, publications
-
-Model = type[models.Model]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """
-    The publications that a save of one class concerns.
-
-    own:         Of the table itself.
-    ancestors:   Of multi-table parents, whose rows are written with it.
-    descendants: Of multi-table children, whose rows show this one.
-    """
-
-    own: tuple[Publication, ...]
-    ancestors: tuple[Publication, ...]
-    descendants: tuple[Publication, ...]
-
-
-_plans: dict[Model, Plan | None] = {}
-_as_of = {"changes": -1}
-
-
-def plan_for(model: Model) -> Plan | None:
-    """Return what a save of this class concerns; None: nothing is published."""
-    if _as_of["changes"] != publications.changes:
-        _plans.clear()
-        _as_of["changes"] = publications.changes
-    if model not in _plans:
-        _plans[model] = _make_plan(model)
-    return _plans[model]
-
-
-def _make_plan(model: Model) -> Plan | None:
-    concrete = model._meta.concrete_model or model
-    parents = concrete._meta.get_parent_list()
-    plan = Plan(
-        own=publications.for_model(concrete),
-        ancestors=tuple(p for parent in parents for p in publications.for_model(parent)),
-        descendants=tuple(p for p in publications if concrete in p.concrete_model._meta.get_parent_list()),
-    )
-    return plan if plan.own or plan.ancestors or plan.descendants else None
+from logpipe_signals.publishing.suspend import publishable
+from logpipe_signals.registry import Publication
 
 
 class Save:
-    """One save of one instance."""
+    """One save of one instance: made before it happens, captured after."""
 
     def __init__(
-        self, plan: Plan, instance: models.Model, using: str, *, raw: bool, force_insert: bool, update_fields: Any
+        self,
+        plan: Plan,
+        instance: models.Model,
+        using: str,
+        *,
+        raw: bool = False,
+        force_insert: bool = False,
+        update_fields: Any = None,
     ) -> None:
-        self.plan = plan
         self.instance = instance
         self.using = using
         self.raw = raw
-        self.force_insert = force_insert
-        self.update_fields = frozenset(update_fields) if update_fields is not None else None
+        self.written = frozenset(update_fields) if update_fields is not None else None
+        self._inserts = force_insert or self._would_insert()
+        self._own = publishable(plan.own, instance)
+        self._ancestors = tuple(p for p in publishable(plan.ancestors, instance) if self._writes(p.concrete_model))
+        self._descendants = () if force_insert and not raw else publishable(plan.descendants, instance)
+        self._old: dict[Publication, models.Model] = {}
+        self._predicted: list[outbox.Intent] | None = None
+
+    def look(self) -> None:
+        """Look at the rows as they are, before they are written, where that matters."""
+        if self._inserts:
+            return
+        concerned = (*self._own, *self._ancestors, *self._descendants)
+        needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
+        if needed and concerned == self._own and rekeying.serves(self._own, self.using):
+            self._predicted = rekeying.write(self._own, self.instance, self.using)
+            return
+        for publication in needed:
+            if (old := self._stored(publication, lock=True)) is not None:
+                self._old[publication] = old
 
     def capture(self) -> None:
         """Write the outbox rows of this save."""
-        if self.instance.pk is not None:
-            outbox.write(self.using, list(self._intents()))
+        if self.instance.pk is None:
+            return
+        intents = list(self._intents())
+        if self._predicted is not None:
+            intents = rekeying.corrections(self._predicted, intents)
+        outbox.write(self.using, intents)
+
+    def capture_if_written(self) -> None:
+        """Write them if the rows are there: something was raised, perhaps after they were written."""
+        model = concrete_of(type(self.instance))
+        if self.instance.pk is not None and model._base_manager.using(self.using).filter(pk=self.instance.pk).exists():
+            self.capture()
 
     def _intents(self) -> Iterator[outbox.Intent]:
-        for publication in outbox.wanted(self.plan.own):
+        for publication in self._own:
             if (whole := self._whole(publication)) is not None:
-                yield outbox.upsert(publication, whole, self.using)
-        for publication in outbox.wanted(self.plan.ancestors):
-            if self._writes(publication.concrete_model):
-                yield outbox.upsert(publication, self.instance, self.using)
-        for publication in outbox.wanted(self.plan.descendants):
-            if (child := self._child(publication)) is not None:
-                yield outbox.upsert(publication, child, self.using)
+                yield from self._change(publication, whole)
+        for publication in self._ancestors:
+            yield from self._change(publication, self.instance)
+        for publication in self._descendants:
+            if (child := self._stored(publication)) is not None:
+                yield from self._change(publication, child)
+
+    def _change(self, publication: Publication, new: models.Model) -> Iterator[outbox.Intent]:
+        yield from before.change(publication, self._old.get(publication), new, self.using, self.written)
 
     def _whole(self, publication: Publication) -> models.Model | None:
         """Return the instance with all of its columns: a multi-table child from a fixture has its own table's."""
         if self.raw and publication.concrete_model._meta.parents:
-            return _fresh(publication, self.using, pk=self.instance.pk)
+            return self._stored(publication)
         return self.instance
+
+    def _stored(self, publication: Publication, *, lock: bool = False) -> models.Model | None:
+        """Return the publication's row that this save concerns, as the database has it."""
+        saved, model = concrete_of(type(self.instance)), publication.concrete_model
+        if model is saved or model in saved._meta.get_parent_list():
+            lookup = {"pk": pk_of(model, self.instance)}
+        else:
+            lookup = {parent_link(model, saved): pk_of(saved, self.instance)}
+        rows = before.rows_of(publication, self.using).filter(**lookup)
+        found: models.Model | None = (before.locked(rows, self.using) if lock else rows).first()
+        return found
 
     def _writes(self, ancestor: Model) -> bool:
         """Tell whether this save writes the parent's table too: a fixture does not, nor do other update_fields."""
         if self.raw:
             return False
-        columns = ancestor._meta.concrete_fields
-        return self.update_fields is None or any(
-            column.name in self.update_fields or column.attname in self.update_fields for column in columns
-        )
+        names = {name for column in ancestor._meta.concrete_fields for name in (column.name, column.attname)}
+        return self.written is None or not self.written.isdisjoint(names)
 
-    def _child(self, publication: Publication) -> models.Model | None:
-        """Return the published child that the saved row is part of. A new row has none, but one from a fixture may."""
-        if self.force_insert and not self.raw:
-            return None
-        saved = type(self.instance)._meta.concrete_model or type(self.instance)
-        link = parent_link(publication.concrete_model, saved)
-        return _fresh(publication, self.using, **{link: pk_of(saved, self.instance)})
-
-
-def parent_link(child: Model, ancestor: Model) -> str:
-    """Return the lookup from a multi-table child to one of its ancestors: `dog_ptr__animal_ptr`."""
-    for parent, field in child._meta.parents.items():
-        if field is None:
-            continue
-        if parent is ancestor:
-            return field.name
-        if ancestor in parent._meta.get_parent_list():
-            return f"{field.name}__{parent_link(parent, ancestor)}"
-    raise LookupError(f"{child._meta.label} is no multi-table child of {ancestor._meta.label}.")
-
-
-def _fresh(publication: Publication, using: str, **lookup: Any) -> models.Model | None:
-    found: models.Model | None = publication.concrete_model._base_manager.using(using).filter(**lookup).first()
-    return found
+    def _would_insert(self) -> bool:
+        """Tell whether Django will insert without a look: as `Model._save_table` does for new primary keys."""
+        if self.instance.pk is None:
+            return True
+        pk = self.instance._meta.pk
+        parts = getattr(self.instance._meta, "pk_fields", [pk])
+        defaults = all(field.has_default() or field.has_db_default() for field in parts)
+        return self.instance._state.adding and not self.raw and defaults

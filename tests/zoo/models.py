@@ -144,3 +144,25 @@ class Broken(models.Model):
     """Its serializer raises where the key is wanted."""
 
     name = models.CharField(max_length=50)
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@publishes("keyed_by_word", "tests.zoo.serializers.KeyedV1Serializer")
+@publishes("keyed_by_word", "tests.zoo.serializers.KeyedV2Serializer")
+@publishes("keyed_by_number", "tests.zoo.serializers.NumberedSerializer")
+class Keyed(models.Model):
+    """Keys that may change: a text in two versions, and a number."""
+
+    word = models.CharField(max_length=200)
+    number = models.IntegerField(default=0)
+
+
+@publishes("watched", "tests.zoo.serializers.WatchedSerializer", watch=["email", "price"])
+class Watched(models.Model):
+    """Published when one of two fields changes."""
+
+    email = models.CharField(max_length=50)
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
+    note = models.CharField(max_length=50, blank=True)

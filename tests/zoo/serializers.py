@@ -130,3 +130,36 @@ class BrokenSerializer(serializers.ModelSerializer):
 
     def get_label(self, broken: models.Broken) -> str:
         raise ValueError(f"{broken.name} has no label")
+
+
+class KeyedV1Serializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "keyed"
+    VERSION = 1
+    KEY_FIELD = "word"
+
+    class Meta:
+        model = models.Keyed
+        fields = ["word"]
+
+
+class KeyedV2Serializer(KeyedV1Serializer):
+    VERSION = 2
+
+
+class NumberedSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "numbered"
+    VERSION = 1
+    KEY_FIELD = "number"
+
+    class Meta:
+        model = models.Keyed
+        fields = ["number"]
+
+
+class WatchedSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "watched"
+    VERSION = 1
+
+    class Meta:
+        model = models.Watched
+        fields = ["id", "email", "price"]

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, models, transaction
 from django.db.models.signals import post_save, pre_save
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from logpipe_signals import echo
 from logpipe_signals.keys import decode_pk, lane_of
@@ -375,11 +376,12 @@ def test_save_inside_atomic_costs_one_statement(django_assert_num_queries: Any) 
 
 
 @in_autocommit
-def test_save_in_autocommit_costs_a_transaction_and_one_statement(django_assert_num_queries: Any) -> None:
+def test_save_in_autocommit_costs_a_transaction_and_one_statement() -> None:
     outbox.lane_count("default")
-    with django_assert_num_queries(4) as seen:
+    with CaptureQueriesContext(connection) as seen:
         joe().save()
-    assert [query["sql"].split()[0] for query in seen.captured_queries] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+    words = [query["sql"].split()[0] for query in seen.captured_queries]
+    assert [word for word in words if word != "NOTIFY"] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
 
 
 @in_autocommit
