@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models import F
 
 from logpipe_signals import signals
-from logpipe_signals.backend.base import Message, Sent
+from logpipe_signals.backend.base import Sent
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import LogPipeError, MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
@@ -100,7 +100,7 @@ class Settlement:
         with transaction.atomic(using=self.using):
             if not self.retire(outgoing.rows):
                 return False
-            DeadLetter.objects.using(self.using).bulk_create(_letters(outgoing, error, state))
+            _letter(outgoing, error, state).save(using=self.using)
         return True
 
     def _outbox(self) -> OutboxQuerySet:
@@ -164,29 +164,25 @@ def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
     return found
 
 
-def _letters(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> list[DeadLetter]:
+def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> DeadLetter:
+    """Return one letter a change; its bytes are those of the first version."""
     last = outgoing.rows[-1]
-    shared = {
-        "state": state,
-        "operation": last.operation,
-        "payload": last.payload,
-        "side": Side.PUBLISHER,
-        "topic": outgoing.publication.topic,
-        "publication": outgoing.publication.name,
-        "object_id": outgoing.object_id,
-        "identity": outgoing.identity[:255],
-        "sequence": outgoing.sequence,
-        "reason": type(error).__name__,
-        "error": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-        "attempts": last.attempts + 1,
-    }
-    return [DeadLetter(**shared, **_bytes_of(message)) for message in outgoing.messages] or [DeadLetter(**shared)]
-
-
-def _bytes_of(message: Message) -> dict[str, object]:
-    return {
-        "key": (message.key or "").encode(),
-        "value": message.value,
-        "headers": [[name, base64.b64encode(value).decode()] for name, value in message.headers],
-    }
+    message = outgoing.messages[0] if outgoing.messages else None
+    return DeadLetter(
+        side=Side.PUBLISHER,
+        state=state,
+        topic=outgoing.publication.topic,
+        publication=outgoing.publication.name,
+        object_id=outgoing.object_id,
+        identity=outgoing.identity[:255],
+        sequence=outgoing.sequence,
+        operation=last.operation,
+        payload=last.payload,
+        key=outgoing.key.encode(),
+        value=message.value if message else None,
+        headers=[[name, base64.b64encode(value).decode()] for name, value in message.headers] if message else [],
+        reason=type(error).__name__,
+        error=str(error),
+        traceback="".join(traceback.format_exception(error)),
+        attempts=last.attempts + 1,
+    )

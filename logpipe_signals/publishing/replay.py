@@ -1,0 +1,75 @@
+"""
+Replay of a publisher's dead letters, once the cause is mended: they go back into the outbox, and the relay sends them.
+
+Of a publication of states that is one message, however many letters there are: the relay reads what the row is now.
+Changes go back one by one, in their order, those parked behind the first one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import models, transaction
+
+from logpipe_signals.models import DeadLetter
+from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.publishing import outbox
+from logpipe_signals.registry import publications
+
+WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
+
+
+def replay(letters: models.QuerySet[DeadLetter]) -> int:
+    """
+    Put the rows of these letters back into the outbox of their database, and return how many changes that were.
+
+    Letters of a consumer, closed ones, and those of a publication that this release does not know are passed over.
+    """
+    using = letters.db
+    with transaction.atomic(using=using):
+        chosen = _waiting(letters).filter(publication__in=_known()).values_list("publication", "object_id").distinct()
+        return sum(_replay_row(using, publication, object_id) for publication, object_id in list(chosen))
+
+
+def skip(letters: models.QuerySet[DeadLetter]) -> int:
+    """Close these letters without sending them; changes that were parked behind one go back into the outbox."""
+    using = letters.db
+    with transaction.atomic(using=using):
+        rows = list(_waiting(letters).values_list("publication", "object_id").distinct())
+        skipped = _waiting(letters).update(state=DeadLetterState.SKIPPED)
+        for publication, object_id in rows:
+            behind = _of_row(using, publication, object_id)
+            if publication in _known() and not behind.filter(state=DeadLetterState.OPEN).exists():
+                _replay_row(using, publication, object_id)
+    return skipped
+
+
+def _replay_row(using: str, publication: str, object_id: str) -> int:
+    letters = list(_of_row(using, publication, object_id).select_for_update().order_by("pk"))
+    outbox.write(using, [_intent(letter) for letter in letters])
+    DeadLetter.objects.using(using).filter(pk__in=[letter.pk for letter in letters]).update(
+        state=DeadLetterState.REPLAYED
+    )
+    return len(letters)
+
+
+def _intent(letter: DeadLetter) -> outbox.Intent:
+    return outbox.Intent(
+        publication=publications[letter.publication],
+        object_id=letter.object_id,
+        key=bytes(letter.key or b"").decode(),
+        operation=letter.operation,
+        payload=letter.payload,
+    )
+
+
+def _waiting(letters: models.QuerySet[DeadLetter]) -> models.QuerySet[DeadLetter]:
+    return letters.filter(side=Side.PUBLISHER, state__in=WAITING)
+
+
+def _of_row(using: str, publication: str, object_id: str) -> models.QuerySet[DeadLetter]:
+    return _waiting(DeadLetter.objects.using(using)).filter(publication=publication, object_id=object_id)
+
+
+def _known() -> Iterable[str]:
+    return [publication.name for publication in publications]
