@@ -210,12 +210,13 @@ class MultiConsumer:
             known.adopt(consumer.routes)
         return merged
 
-    def feed(self, **feed_options: Any) -> Feed:
-        """Return a new feed of all topics."""
-        routes = self.routes()
+    def feed(self, group: str = "", *, shared: bool = False, **feed_options: Any) -> Feed:
+        """Return a new feed of all topics, alone with their partitions or sharing them with the group."""
+        routes, group = self.routes(), group or consumer_group()
         client_options = {name: value for c in reversed(self.consumers) for name, value in c.client_options.items()}
-        options = FeedOptions(topics=tuple(routes), client_options=client_options, **feed_options)
-        group = feed_options.get("group") or consumer_group()
+        options = FeedOptions(
+            topics=tuple(routes), group=group if shared else None, client_options=client_options, **feed_options
+        )
         return Feed(options, Positions(get_offset_backend(), group), gap_found=gap_policy(routes))
 
 

@@ -55,6 +55,7 @@ class Feed:
         self._held: dict[TopicPartition, _Held] = {}
         self._restarted: set[TopicPartition] = set()
         self._to_rewind: set[TopicPartition] = set()
+        self._to_skip: set[TopicPartition] = set()
 
     @property
     def client(self) -> LogConsumer:
@@ -81,6 +82,7 @@ class Feed:
             read_ahead: How many to ask the log for, where that is more.
         """
         self._seek_rewound()
+        self._store_skipped()
         self._release()
         if not self._ready:
             self._poll(max(max_records, read_ahead), timeout_seconds)
@@ -124,6 +126,7 @@ class Feed:
         if self.options.restart:
             fresh = set(partitions) - self._restarted
             self._restarted |= fresh
+            self._to_skip |= fresh if self.options.start == "end" else set()
             found.update(dict.fromkeys(fresh))
         return found
 
@@ -144,6 +147,13 @@ class Feed:
             for partition, position in self.positions.read(mine).items():
                 self.client.seek(partition, position)
         self._to_rewind.clear()
+
+    def _store_skipped(self) -> None:
+        """A restart at the end moves the position there, so that it holds when no record comes."""
+        mine = sorted(self._to_skip & self.client.assignment()) if self._to_skip else []
+        self._to_skip.difference_update(mine)
+        for partition, end in (self.client.end_positions(mine) if mine else {}).items():
+            self.positions.commit(partition, end)
 
     # --- polling ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.db import close_old_connections
 
@@ -29,6 +30,12 @@ OUTAGE_PAUSE_SECONDS = 1.0
 CONFLICT_PAUSE_SECONDS = 0.1
 LOG_COMMIT_SECONDS = 5.0
 IDLE_RENEWAL_SECONDS = 30.0
+
+
+class AppliesBatches(Protocol):
+    """What turns batches into rows: an `Applier`, or a rehearsal."""
+
+    def apply(self, batch: Batch) -> BatchReport: ...
 
 
 @dataclass(kw_only=True)
@@ -59,6 +66,7 @@ class LoopOptions:
     max_records:     Ends after so many records, whatever became of them; 0: no limit.
     end_when_idle:   Ends when no record came for the feed's `consumer_timeout_ms`.
     until_caught_up: Ends when what stood on the log at the start is done.
+    not_before:      Passes over records older than this, in seconds since 1970.
     endure:          Waits for a log or a topic that is away, instead of raising.
     beat:            Called at every turn, a few times a second at most: for a liveness probe.
     """
@@ -68,6 +76,7 @@ class LoopOptions:
     max_records: int = 0
     end_when_idle: bool = False
     until_caught_up: bool = False
+    not_before: float = 0.0
     endure: bool = False
     beat: Callable[[], None] = lambda: None
 
@@ -75,7 +84,15 @@ class LoopOptions:
 class Loop:
     """Runs a feed through its topics' routes."""
 
-    def __init__(self, feed: Feed, routes: Mapping[str, Routes], options: LoopOptions, *, stop: Stop) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        routes: Mapping[str, Routes],
+        options: LoopOptions,
+        *,
+        stop: Stop,
+        applier: AppliesBatches | None = None,
+    ) -> None:
         for topic_routes in routes.values():
             topic_routes.check()
         self.feed = feed
@@ -83,7 +100,7 @@ class Loop:
         self.options = options
         self.stop = stop
         self.tally = Tally()
-        self.applier = Applier(feed.positions, stopped=lambda: stop.requested, pause=stop.pause)
+        self.applier = applier or Applier(feed.positions, stopped=lambda: stop.requested, pause=stop.pause)
         self._pace = Pace(options.batch_size or settings.CONSUMER_BATCH_SIZE)
         self._caught_up = CaughtUp(feed) if options.until_caught_up else None
         self._last_record_at = self._renewed_at = self._told_at = time.monotonic()
@@ -159,6 +176,8 @@ class Loop:
     def _apply_all(self, records: Sequence[Record]) -> None:
         by_partition: dict[TopicPartition, list[Record]] = {}
         for record in records:
+            if record.timestamp < self.options.not_before * 1000:
+                continue
             by_partition.setdefault(record.topic_partition, []).append(record)
         waiting = list(by_partition.items())
         try:

@@ -110,7 +110,7 @@ class Routes:
         if envelope.meta.sequence > LARGEST_SEQUENCE:
             raise InvalidMessageError("The sequence does not fit 64 bits.", record)
         route, is_delete = self._route(envelope, record)
-        message = _message_body(route, envelope, record)
+        message = _message_body(route, envelope, record, is_delete=is_delete)
         if complaint := route.lookup.complaint(message):
             raise InvalidMessageError(complaint, record)
         identity = envelope.meta.identity or identity_of(route.message_type, route.lookup.values(message))
@@ -193,8 +193,9 @@ class Routes:
         return max(known, key=len, default=identity.partition(":")[0])
 
 
-def _message_body(route: Route, envelope: Envelope, record: Record) -> Mapping[str, Any]:
-    message = route.upcast(envelope.message) if route.upcast is not None else envelope.message
+def _message_body(route: Route, envelope: Envelope, record: Record, *, is_delete: bool) -> Mapping[str, Any]:
+    upcast = None if is_delete else route.upcast
+    message = upcast(envelope.message) if upcast is not None else envelope.message
     if not isinstance(message, Mapping):
         raise InvalidMessageError(f'The "message" is a {type(message).__name__}, not an object.', record)
     if not all(isinstance(name, str) for name in message):

@@ -10,6 +10,7 @@ from logpipe_signals.conf import consumer_group
 from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
 from logpipe_signals.consuming.feed import Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
+from logpipe_signals.consuming.rehearsal import Rehearsal
 from logpipe_signals.consuming.stopping import Stop
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ class WorkerOptions:
     What `run_consumer` was asked for.
 
     start:         Begin every partition at the beginning or the end, whatever its position.
+    not_before:    Pass over records older than this, in seconds since 1970.
+    dry_run:       Look up and validate, as a process outside of the group; write nothing, move no position.
     liveness_file: Touched at every turn of the loop: its age tells a probe whether the worker is alive.
     """
 
@@ -29,6 +32,8 @@ class WorkerOptions:
     until_caught_up: bool = False
     max_records: int = 0
     start: Start | None = None
+    not_before: float = 0.0
+    dry_run: bool = False
     liveness_file: Path | None = None
 
 
@@ -37,11 +42,12 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     multi = MultiConsumer(*consumers)
     group = options.group or consumer_group()
     restart = options.start is not None
-    feed = multi.feed(group=group, start=options.start or "beginning", restart=restart)
+    feed = multi.feed(group, shared=not options.dry_run, start=options.start or "beginning", restart=restart)
+    rehearsal = Rehearsal(feed.positions.alias) if options.dry_run else None
     routes = multi.routes()
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
     try:
-        tally = Loop(feed, routes, _loop_options(options), stop=stop).run()
+        tally = Loop(feed, routes, _loop_options(options), stop=stop, applier=rehearsal).run()
     finally:
         feed.close()
     logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)
@@ -53,7 +59,8 @@ def _loop_options(options: WorkerOptions) -> LoopOptions:
     return LoopOptions(
         batch_size=options.batch_size,
         max_records=options.max_records,
-        until_caught_up=options.until_caught_up,
+        not_before=options.not_before,
+        until_caught_up=options.until_caught_up or options.dry_run,
         endure=True,
         beat=file.touch if file is not None else lambda: None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.consuming.worker import WorkerOptions, run_worker
 from logpipe_signals.exceptions import DeclarationError
+
+
+def beginning(text: str | None) -> dict[str, Any]:
+    """Return the options that `--from` stands for."""
+    if text is None or text in ("beginning", "end"):
+        return {"start": text, "not_before": 0.0}
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"--from {text}: say beginning, end, or a time such as 2026-01-31T12:00+00:00.") from error
+    return {"start": "beginning", "not_before": moment.timestamp()}
 
 
 class Command(BaseCommand):
@@ -26,13 +38,13 @@ class Command(BaseCommand):
             "--until-caught-up", action="store_true", help="end when what stands on the log now is done"
         )
         parser.add_argument("--max-records", type=int, default=0, help="end after so many records")
-        parser.add_argument(
-            "--from", dest="start", choices=["beginning", "end"], help="begin there, not at the position"
-        )
+        parser.add_argument("--from", dest="begin", help="beginning, end, or a time such as 2026-01-31T12:00+00:00")
+        parser.add_argument("--dry-run", action="store_true", help="look up and validate, and write nothing")
         parser.add_argument("--liveness-file", type=Path, help="a file touched at every turn, for a liveness probe")
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = Stop()
+        options |= beginning(options["begin"])
         wanted = {name: options[name] for name in WorkerOptions.__dataclass_fields__}
         try:
             consumers = declared_consumers(options["topic"])
@@ -42,4 +54,5 @@ class Command(BaseCommand):
         self.stdout.write(f"Consuming {topics}. Stop with Ctrl-C.")
         with stop.on_signals():
             tally = run_worker(consumers, WorkerOptions(**wanted), stop=stop)
-        self.stdout.write(f"{tally.handled} records: {tally.applied} applied, {tally.failed} failed.")
+        would_be = "would be " if options["dry_run"] else ""
+        self.stdout.write(f"{tally.handled} records: {tally.applied} {would_be}applied, {tally.failed} failed.")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from logpipe_signals import Consumer, register_consumer, subscribes
 from logpipe_signals.backend.dummy import create_topic
-from logpipe_signals.models import Offset
+from logpipe_signals.consuming.declared import declared_consumers
+from logpipe_signals.consuming.loop import Tally
+from logpipe_signals.consuming.stopping import Stop
+from logpipe_signals.consuming.worker import WorkerOptions, run_worker
+from logpipe_signals.models import DeadLetter, Offset
 from logpipe_signals.registry import SubscriptionRegistry, subscriptions
 from testproject.mirror.models import CountryCopy, PersonCopy
 from testproject.mirror.serializers import CountryCopySerializer, PersonCopySerializer
@@ -108,3 +116,66 @@ def test_the_liveness_file_is_touched(tmp_path: Path):
     subscribes("people")(PersonCopySerializer)
     call_command("run_consumer", "--until-caught-up", "--liveness-file", str(tmp_path / "alive"))
     assert (tmp_path / "alive").exists()
+
+
+def test_from_end_passes_over_what_is_there():
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_consumer", "--until-caught-up", "--from", "end")
+    call_command("run_consumer", "--until-caught-up")
+    assert not PersonCopy.objects.exists()
+
+
+def test_from_a_time_passes_over_what_is_older():
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    now = datetime.now(UTC)
+    put_message(person(2))
+    call_command("run_consumer", "--until-caught-up", "--from", now.isoformat())
+    assert [str(row.uuid) for row in PersonCopy.objects.all()] == [person(2)["uuid"]]
+
+
+def test_from_nonsense_is_refused():
+    subscribes("people")(PersonCopySerializer)
+    with pytest.raises(CommandError, match="say beginning, end, or a time"):
+        call_command("run_consumer", "--from", "yesterday")
+
+
+def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]):
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    put_message(person(2, email="no address"))
+    call_command("run_consumer", "--dry-run")
+    assert "2 records: 1 would be applied, 1 failed." in capsys.readouterr().out
+    assert not PersonCopy.objects.exists()
+    assert Offset.objects.using("subscriber").get(topic="people").position is None
+    assert not DeadLetter.objects.using("subscriber").exists()
+
+
+def test_two_workers_share_the_partitions_and_apply_each_record_once():
+    create_topic("people", partitions=4)
+    subscribes("people")(PersonCopySerializer)
+    for number in range(40):
+        put_message(person(number), key=str(number))
+    stops = [Stop(), Stop()]
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run_in_thread, stop) for stop in stops]
+        wait_until(lambda: PersonCopy.objects.count() == 40)
+        for stop in stops:
+            stop.request()
+        tallies = [run.result() for run in runs]
+    assert sum(tally.applied for tally in tallies) == 40
+
+
+def run_in_thread(stop: Stop) -> Tally:
+    try:
+        return run_worker(declared_consumers(), WorkerOptions(), stop=stop)
+    finally:
+        connections.close_all()
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "It did not come to pass."
+        time.sleep(0.02)
