@@ -1,0 +1,20 @@
+"""Everything that is measured, by name, in the order of the tables."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.figures import Measure
+
+CATALOGUE = {
+    "drain-confluent": "publishing.against_django_logpipe.confluent",
+    "drain-kafka": "publishing.against_django_logpipe.kafka_python",
+    "drain-loop": "publishing.against_loop.measure",
+}
+
+
+def measure(name: str) -> Measure:
+    """Return what measures a name. Django has to be set up by now."""
+    module, _, function = CATALOGUE[name].rpartition(".")
+    found: Measure = getattr(import_module(f"benchmarks.{module}"), function)
+    return found

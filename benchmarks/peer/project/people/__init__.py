@@ -1,0 +1,1 @@
+"""People, published by hand as django-logpipe wants it, and copied."""
