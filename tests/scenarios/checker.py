@@ -4,8 +4,8 @@ The publishing promises, as a judgement over two lists: what was committed, and 
     verdict = judge(changes, entries, strict=True)
     assert verdict.holds, verdict.report(seed)
 
-`changes` is what an audit trigger wrote: for each row, its states in the order of the row's lock. `entries` is the whole
-log, each partition in the order of its offsets. Each rule below is one promise and a function of its own:
+`changes` is what an audit trigger wrote: for each row, its states in the order of the row's lock. `entries` is the
+whole log, each partition in the order of its offsets. Each rule below is one promise and a function of its own:
 
 - `never_committed`: no message shows a state that no transaction committed (rolled back, half done, mixed).
 - `out_of_order`:    of each row and key, no message is older than one before it; by sequence, none at all.
@@ -15,7 +15,7 @@ log, each partition in the order of its offsets. Each rule below is one promise 
 Two keys of one row are two lanes, and perhaps two partitions: across keys a row's order is that of its sequence.
 
 `strict=False` is for relays that were frozen with a send in hand: what they append late carries a lower sequence, so a
-consumer refuses it. The rules then judge what such a consumer passes on; the sequences are held to the rule all the same.
+consumer refuses it. The rules then judge what such a consumer passes on; the sequences are held to the rule as always.
 """
 
 from __future__ import annotations
@@ -273,7 +273,8 @@ def _backward(rule: str, history: History, entries: Sequence[Entry]) -> Iterator
         if later:
             reached = later[0]
         elif told:
-            behind = f"{entry} comes behind {entries[place - 1]}, which is no older than {_named(history.of_row[entry.row][reached])}"
+            version = history.of_row[entry.row][reached]
+            behind = f"{entry} comes behind {entries[place - 1]}, which tells {_named(version)} or later"
             yield Violation(rule=rule, row=entry.row, detail=behind)
 
 

@@ -30,13 +30,18 @@ class Program:
         self._command = [sys.executable, *arguments]
         self._environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
         self._process: ServiceProcess | None = None
-        self.starts = 0
+        self._should_run = False
         self.is_frozen = False
 
     @property
     def is_running(self) -> bool:
         """Tell whether its process exists, frozen or not."""
         return self._process is not None and self._process.is_running
+
+    @property
+    def has_crashed(self) -> bool:
+        """Tell whether it ended without being told to."""
+        return self._should_run and not self.is_running
 
     @property
     def output(self) -> str:
@@ -47,13 +52,14 @@ class Program:
         """Start it, unless it runs."""
         if self.is_running:
             return
-        self.starts += 1
+        self._should_run = True
         self._process = ServiceProcess(
             self._command, log_path=self.log_path, folder=ROOT, environment=self._environment
         )
 
     def kill(self) -> None:
         """SIGKILL."""
+        self._should_run = False
         if self._process is not None:
             self._process.kill()
         self.is_frozen = False
@@ -70,6 +76,7 @@ class Program:
 
     def stop(self, *, timeout_seconds: float = 20) -> None:
         """SIGTERM, and SIGKILL when that does not end it."""
+        self._should_run = False
         if self._process is not None:
             self._process.stop(timeout_seconds=timeout_seconds)
         self.is_frozen = False

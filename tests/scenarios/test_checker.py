@@ -122,7 +122,7 @@ def test_checker_finds_a_retraction_that_hits_the_new_owner() -> None:
 def test_checker_passes_every_log_that_skips_and_repeats_and_no_log_that_ends_early(states: int, seed: int) -> None:
     chance = random.Random(seed)
     changes = [wrote(n, f"s{n}", before="a" if n > 1 else None) for n in range(1, states + 1)]
-    told = sorted(chance.choices(range(1, states), k=states)) + [states]
+    told = [*sorted(chance.choices(range(1, states), k=states)), states]
     log = [sent(place, f"s{n}") for place, n in enumerate(told, start=1)]
 
     assert rules_broken(changes, log) == set()

@@ -1,0 +1,43 @@
+"""Three relays and three writers, killed and frozen at random while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.scenarios.publishing.faults import Faults
+from tests.scenarios.publishing.logs import Log
+from tests.scenarios.publishing.world import World
+
+pytestmark = [pytest.mark.scenario, pytest.mark.postgres]
+
+
+def test_nothing_is_lost_or_out_of_order_when_relays_and_writers_are_killed(
+    make_world: Callable[..., World], log: Log, soak_seconds: Callable[[float], float]
+) -> None:
+    world = make_world(log=log)
+    world.start()
+    faults = Faults(world, {"kill_relay": 3, "kill_writer": 2, "freeze_writer": 1})
+
+    faults.run(soak_seconds(10))
+    world.settle()
+
+    world.require(strict=True)
+    assert faults.done["kill_relay"]
+    assert world.take_overs, "no dead relay's lane was taken over"
+
+
+def test_what_a_relay_frozen_past_its_lease_appends_late_carries_a_lower_sequence(
+    make_world: Callable[..., World], log: Log, soak_seconds: Callable[[float], float]
+) -> None:
+    world = make_world(log=log)
+    world.start()
+    faults = Faults(world, {"freeze_relay": 4, "kill_relay": 1, "kill_writer": 1}, pause_seconds=0.7)
+
+    faults.run(soak_seconds(12))
+    world.settle()
+
+    world.require(strict=False)
+    assert faults.done["freeze_relay"]
+    assert world.take_overs, "no frozen relay's lane was taken over"
