@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError
+from rest_framework import serializers
 
 from logpipe_signals import Consumer
 from logpipe_signals.consuming.loop import Tally
 from logpipe_signals.models import DeadLetter, Offset
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
+from testproject.places.models import City, Country
 from tests.unit.consuming.conftest import person, put, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -167,3 +169,28 @@ def test_a_consumer_that_dies_inside_the_transaction_leaves_nothing_behind():
         run(die)
     assert names() == []
     assert run(lambda name: None).applied == 2
+
+
+class CityRow(serializers.ModelSerializer):
+    """Writes a foreign key unchecked, which the database checks when the transaction commits."""
+
+    MESSAGE_TYPE = "city"
+    VERSION = 1
+    country_id = serializers.CharField()
+
+    class Meta:
+        model = City
+        fields = ["geoname_id", "name", "country_id", "latitude", "longitude"]
+
+
+def test_a_constraint_that_fails_at_the_commit_costs_its_record_alone(logpipe_settings: Callable[..., None]):
+    logpipe_settings(CONSUMER_DATABASE="default", RELAY="worker")
+    Country.objects.create(code="FR", name="France")
+    for number, country in enumerate(["FR", "XX", "FR"]):
+        city = {"geoname_id": number, "name": "x", "country_id": country, "latitude": 0, "longitude": 0}
+        put_message(city, kind="city")
+    consumer = Consumer("people", consumer_timeout_ms=10)
+    consumer.register(CityRow)
+    assert consumer.run() == Tally(handled=3, applied=2, failed=1)
+    assert set(City.objects.values_list("geoname_id", flat=True)) == {0, 2}
+    assert DeadLetter.objects.using("default").get(side="consumer").reason == "IntegrityError"
