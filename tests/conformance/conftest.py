@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from logpipe_signals.backend.base import Consumer, TopicPartition
+from tests.conformance.kafka_admin import KafkaAdmin
 from tests.conformance.logs import Log
 
 WITHOUT: dict[str, frozenset[str]] = {"dummy": frozenset({"retention", "a size limit", "processes"})}
@@ -121,34 +122,6 @@ def _kafka_log(name: str, backend: Any, request: pytest.FixtureRequest, logpipe_
         too_large_bytes=3_000_000,
         misses_topics=True,
     )
-
-
-class KafkaAdmin:
-    """Makes topics on a broker; the same for every client under test."""
-
-    def __init__(self, servers: str) -> None:
-        from confluent_kafka.admin import AdminClient
-
-        self._client = AdminClient({"bootstrap.servers": servers})
-
-    def create_topic(self, topic: str, partitions: int) -> None:
-        from confluent_kafka.admin import NewPartitions, NewTopic
-
-        if topic in self._client.list_topics(timeout=20).topics:
-            futures = self._client.create_partitions([NewPartitions(topic, partitions)])
-        else:
-            futures = self._client.create_topics([NewTopic(topic, partitions, 1)])
-        _wait_for(futures)
-
-    def drop_before(self, partition: TopicPartition, offset: int) -> None:
-        from confluent_kafka import TopicPartition as KafkaPartition
-
-        _wait_for(self._client.delete_records([KafkaPartition(partition.topic, int(partition.partition), offset)]))
-
-
-def _wait_for(futures: Any) -> None:
-    for future in futures.values():
-        future.result(timeout=20)
 
 
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Any], Log]] = {

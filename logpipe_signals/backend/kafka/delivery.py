@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from logpipe_signals.backend.alone import send_alone
 from logpipe_signals.backend.base import Delivery, Message, RecordMetadata, Sent
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kafka import errors
@@ -18,7 +19,7 @@ class KafkaDelivery(Delivery):
     """The futures of a batch's messages, in their order; a message that was refused at once has its outcome instead."""
 
     def __init__(self, client: SharedClient, deadline: Deadline) -> None:
-        self.deadline = deadline
+        self.deadline = self._until = deadline
         self._client = client
         self._messages: list[Message] = []
         self._futures: list[Any] = []
@@ -49,11 +50,12 @@ class KafkaDelivery(Delivery):
 
     def wait(self, timeout_seconds: float) -> list[Sent]:
         if self._outcomes is None:
-            until = Deadline(min(timeout_seconds, self.deadline.remaining_seconds))
-            if not self._all_done(until):
+            self._until = Deadline(min(timeout_seconds, self.deadline.remaining_seconds))
+            if not self._all_done(self._until):
                 self._client.abandon()
             outcomes = self._known_outcomes()
-            self._send_alone(outcomes, until)
+            suspects = {index for index, each in enumerate(outcomes) if isinstance(each.error, errors.InBadCompany)}
+            send_alone(self._messages, outcomes, suspects, self._sent_alone)
             self._client.gate.forget(self)
             self._outcomes = outcomes
         return self._outcomes
@@ -64,25 +66,11 @@ class KafkaDelivery(Delivery):
             for each in self._futures
         )
 
-    def _send_alone(self, outcomes: list[Sent], until: Deadline) -> None:
-        """
-        Send the members of refused record batches again, each by itself: Kafka does not say which one was at fault.
-
-        One that a later message of its key has overtaken stays out: the caller tries it again with a newer state.
-        """
-        arrived: set[tuple[str, str | None]] = set()
-        alone = []
-        for index in reversed(range(len(outcomes))):
-            identity = (self._messages[index].topic, self._messages[index].key)
-            if outcomes[index].metadata is not None:
-                arrived.add(identity)
-            elif isinstance(outcomes[index].error, errors.InBadCompany) and identity not in arrived:
-                alone.append(index)
-        for index in reversed(alone):
-            self._futures[index] = self._given(self._messages[index])
-            if not self._all_done(until):
-                self._client.abandon()
-            outcomes[index] = _settled(self._messages[index], self._futures[index], shared=False)
+    def _sent_alone(self, index: int) -> Sent:
+        self._futures[index] = self._given(self._messages[index])
+        if not self._all_done(self._until):
+            self._client.abandon()
+        return _settled(self._messages[index], self._futures[index], shared=False)
 
     def _known_outcomes(self) -> list[Sent]:
         # A future of kafka-python is one message's share in a whole record batch's.

@@ -1,0 +1,63 @@
+"""What librdkafka's errors mean: never, not now, or no such topic."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from logpipe_signals.exceptions import BackendUnavailable, LogPipeError, MessageRejected, MissingTopicError
+
+Caused = TypeVar("Caused", bound=LogPipeError)
+
+_NEVER = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    }
+)
+_MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+
+
+def kafka_error(error: BaseException) -> KafkaError | None:
+    """Return librdkafka's error inside an exception."""
+    return error.args[0] if isinstance(error, KafkaException) else None
+
+
+def is_permanent(error: KafkaError) -> bool:
+    """Tell whether the log will never take the message."""
+    return error.code() in _NEVER
+
+
+def outcome_of(topic: str, error: KafkaError) -> LogPipeError:
+    """Return what an error says about one message."""
+    if is_permanent(error):
+        return _caused(MessageRejected(f"Kafka refuses a message for topic {topic!r}: {_text(error)}"), error)
+    if error.code() in _MISSING:
+        return missing_topic(topic, error)
+    return unavailable(f"topic {topic!r}", error)
+
+
+def missing_topic(topic: str, error: KafkaError | None = None) -> MissingTopicError:
+    """Return the absence of a topic."""
+    text = f"Topic {topic!r} does not exist on Kafka. Create it, or let brokers create topics"
+    return _caused(MissingTopicError(f"{text} (auto.create.topics.enable)."), error)
+
+
+def unavailable(doing: str, error: KafkaError) -> BackendUnavailable:
+    """Return that Kafka did not do something now."""
+    return _caused(BackendUnavailable(f"Kafka could not be reached for {doing}: {_text(error)}"), error)
+
+
+def _text(error: KafkaError) -> str:
+    return f"{error.name()}: {error.str()}"
+
+
+def _caused(error: Caused, cause: KafkaError | None) -> Caused:
+    error.__cause__ = None if cause is None else KafkaException(cause)
+    return error

@@ -1,0 +1,40 @@
+"""Writing to Kafka through librdkafka."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage
+
+from logpipe_signals.backend import base
+from logpipe_signals.backend.base import Delivery, Message
+from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.confluent import config
+from logpipe_signals.backend.confluent.client import current_clients, shared_client
+from logpipe_signals.backend.confluent.delivery import ConfluentDelivery
+
+
+class Producer(base.Producer):
+    """Writes to Kafka: pipelined, acknowledged by all in-sync replicas, idempotent unless the settings ask for less."""
+
+    def submit(self, messages: Sequence[Message], *, timeout_seconds: float) -> Delivery:
+        deadline = Deadline(timeout_seconds)
+        client = shared_client(timeout_seconds)
+        missing = client.missing_topics({message.topic for message in messages}, deadline)
+        delivery = ConfluentDelivery(client, len(messages), deadline)
+        for message in messages:
+            delivery.start(message, missing.get(message.topic))
+        return delivery
+
+    def flush(self, timeout_seconds: float) -> None:
+        deadline = Deadline(timeout_seconds)
+        for client in current_clients():
+            client.flush(deadline.remaining_seconds)
+
+    def close(self) -> None:
+        for client in current_clients():
+            client.close()
+
+    @classmethod
+    def check(cls) -> list[CheckMessage]:
+        return config.check("KAFKA_PRODUCER_KWARGS")
