@@ -1,8 +1,8 @@
 """
 Chooses the database under the tests before Django reads its settings (loaded by `-p tests.plugin`).
 
-LOGPIPE_TEST_DATABASE is `sqlite` (the default), `postgres` or `mariadb`. The last two start a server from packages
-unless DATABASE_URL names one already; both sides of the test project then live on it.
+`--database` (or LOGPIPE_TEST_DATABASE) is `sqlite` (the default), `postgres` or `mariadb`. The last two start a server
+from packages unless DATABASE_URL names one already; both sides of the test project then live on it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
 _running = ExitStack()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=["sqlite", *SERVERS],
+        default=os.environ.get(CHOICE, "sqlite"),
+        help="the database under the tests",
+    )
+
+
 # Outermost, because pytest-django reads the settings in this very hook.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests() -> Generator[None, Any, Any]:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     if "TESTPROJECT_DATA_DIR" not in os.environ:
         os.environ["TESTPROJECT_DATA_DIR"] = _running.enter_context(tempfile.TemporaryDirectory(prefix="logpipe-"))
     os.environ.setdefault("LOGPIPE_TEST_APPS", "1")
-    choice = os.environ.get(CHOICE, "sqlite")
+    choice = early_config.known_args_namespace.database
+    os.environ[CHOICE] = choice  # for the processes that tests start
     if choice in SERVERS:
         _provide(choice)
-    elif choice != "sqlite":
-        raise pytest.UsageError(f"{CHOICE}={choice!r} is no database. Choose sqlite, postgres or mariadb.")
     try:
         return (yield)
     except BaseException:  # pytest_unconfigure does not come then
