@@ -202,6 +202,13 @@ class Subscription:
     assigned: Callable[[Sequence[TopicPartition]], None] = field(default=lambda partitions: None)
     revoked: Callable[[Sequence[TopicPartition]], None] = field(default=lambda partitions: None)
     gap_found: Callable[[Gap], None] = field(default=lambda gap: None)
+    peek_positions: ReadPositions | None = None
+    """Tells where the group stands in partitions that another process may own; None: `read_positions` will do."""
+    mark: Callable[[TopicPartition, Position], bool] = field(default=lambda partition, position: True)
+    """
+    Moves a stored position without a record, for logs with marks of their own: the end of a Kinesis shard, say. False:
+    not now; what was handed out of the partition is not applied yet, or another process moved the position.
+    """
     start: str = "beginning"
     """`beginning` or `end`."""
     client_options: Mapping[str, Any] = field(default_factory=dict)
@@ -262,6 +269,12 @@ class Consumer(abc.ABC):
     def position_after(self, record: Record) -> Position:
         """Return the position with which reading goes on behind this record."""
         return int(record.offset) + 1
+
+    def has_reached(self, topic_partition: TopicPartition, position: Position | None, end: Position) -> bool:
+        """Tell whether a stored position is at, or behind, what `end_positions` said."""
+        if isinstance(position, int) and isinstance(end, int):
+            return position >= end
+        return position == end or (position is None and end in (0, ""))
 
     def commit_to_log(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Tell the log itself about positions, where it keeps some (Kafka); elsewhere nothing happens."""

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import Q
 
@@ -35,6 +35,9 @@ class LeaseClaims(Claims):
     compare-and-set of positions then refuses what it still had in hand.
     """
 
+    kind: ClassVar[str] = "partition"
+    """The kind of the leases on what is read; logs whose partitions are called otherwise name their own."""
+
     def __init__(self, using: str, group: str, topics: Sequence[str], handed_over: Callable[[], None]) -> None:
         super().__init__()
         self.member = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
@@ -52,7 +55,7 @@ class LeaseClaims(Claims):
         started = clock.seconds()
         with reachable(self._using):
             self._live()
-            renewed = self._leases().renew("partition", owner=self.member, lease_seconds=settings.LEASE_SECONDS)
+            renewed = self._leases().renew(self.kind, owner=self.member, lease_seconds=settings.LEASE_SECONDS)
             self._shares = self._fair_shares(partitions)
         lost = frozenset(partition for partition in self.held if self._name(partition) not in renewed)
         self.held -= lost
@@ -64,7 +67,7 @@ class LeaseClaims(Claims):
             return
         names = [self._name(partition) for partition in partitions]
         with reachable(self._using):
-            self._leases().release("partition", owner=self.member, names=names)
+            self._leases().release(self.kind, owner=self.member, names=names)
         self.held -= frozenset(partitions)
         self._handed_over()
 
@@ -128,17 +131,17 @@ class LeaseClaims(Claims):
     def _take_free(self, others: dict[str, TopicPartition]) -> frozenset[TopicPartition]:
         with reachable(self._using):
             self._ensure(others.keys())
-            free = self._leases().of_kind("partition").filter(name__in=others).free().values_list("name", flat=True)
+            free = self._leases().of_kind(self.kind).filter(name__in=others).free().values_list("name", flat=True)
             wanted = wanted_of(self.held, [others[name] for name in free], self._shares)
             if not wanted:
                 return frozenset()
             names = [self._name(partition) for partition in wanted]
-            taken = self._leases().take("partition", names, owner=self.member, lease_seconds=settings.LEASE_SECONDS)
+            taken = self._leases().take(self.kind, names, owner=self.member, lease_seconds=settings.LEASE_SECONDS)
         return frozenset(others[name] for name in taken)
 
     def _ensure(self, names: Collection[str]) -> None:
         if new := sorted(set(names) - self._known):
-            self._leases().ensure("partition", new)
+            self._leases().ensure(self.kind, new)
             self._known.update(new)
 
     def _look_soon(self) -> None:

@@ -44,7 +44,4 @@ class CaughtUp:
         return not behind or self._quiet_polls >= QUIET_POLLS
 
     def _is_at(self, partition: TopicPartition, end: Position) -> bool:
-        position = self._feed.positions.known(partition)
-        if isinstance(position, int) and isinstance(end, int):
-            return position >= end
-        return position == end or (position is None and end in (0, ""))
+        return self._feed.client.has_reached(partition, self._feed.positions.known(partition), end)

@@ -18,6 +18,7 @@ from logpipe_signals.backend.base import Consumer as LogConsumer
 from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
 from logpipe_signals.conf import settings
 from logpipe_signals.consuming.positions import Positions
+from logpipe_signals.exceptions import PositionConflict
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ class Feed:
             read_positions=self._read_positions,
             revoked=self._revoked,
             gap_found=self._gap_found,
+            peek_positions=self._peek_positions,
+            mark=self._mark,
             start=self.options.start,
             client_options=self.options.client_options or {},
         )
@@ -129,6 +132,26 @@ class Feed:
             self._to_skip |= fresh if self.options.start == "end" else set()
             found.update(dict.fromkeys(fresh))
         return found
+
+    def _peek_positions(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
+        """Tell where the group stands in what others may own; a restart hides what this process will begin anew."""
+        found = dict(self.positions.store.read(self.positions.group, partitions))
+        if self.options.restart:
+            found.update(dict.fromkeys(set(partitions) - self._restarted))
+        return found
+
+    def _mark(self, partition: TopicPartition, position: Position) -> bool:
+        """Move a position without a record, once all that was read of the partition is done with."""
+        if self.options.group is None:
+            return True  # Who shares with nobody reads the mark off the log again; and a rehearsal writes nothing.
+        if partition in self._held or any(record.topic_partition == partition for record in self._ready):
+            return False
+        try:
+            self.positions.commit(partition, position)
+        except PositionConflict:
+            self.rewind(partition)
+            return False
+        return True
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
