@@ -24,6 +24,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -164,7 +165,7 @@ class History:
         versions = self.of_row.get(entry.row, ())
         return [place for place, v in enumerate(versions) if entry.key in v.keys and entry.key != v.key]
 
-    @property
+    @cached_property
     def final(self) -> dict[str, Version]:
         """Return each row's last version."""
         return {row: versions[-1] for row, versions in self.of_row.items()}
@@ -223,16 +224,16 @@ def out_of_order(history: History, entries: Sequence[Entry], seen: Sequence[Entr
 def unfinished(history: History, seen: Sequence[Entry]) -> Iterator[Violation]:
     """Find rows whose last message is not their last committed state."""
     last = {(entry.row, entry.key): entry for entry in seen}
-    owned = {version.key for version in history.final.values()}
     for row, final in history.final.items():
-        if final.key is None:
-            yield from _unfinished_delete(history, row, last)
-        else:
+        if final.key is not None:
             yield from _unfinished_state(row, final, last.get((row, final.key)))
-        for key in final.keys - owned:
-            found = last.get((row, key))
-            if found is not None and found.state is not None:
-                yield Violation(rule="not_retracted", row=row, detail=f"last is {found}, committed is {_named(final)}")
+    # A key that another row has taken since needs no retraction: that row's message stands in its place.
+    for entry in {entry.key: entry for entry in seen}.values():
+        final = history.final.get(entry.row)
+        if entry.state is not None and final is not None and final.key != entry.key:
+            yield Violation(
+                rule="not_retracted", row=entry.row, detail=f"last is {entry}, committed is {_named(final)}"
+            )
 
 
 def _unfinished_state(row: str, final: Version, found: Entry | None) -> Iterator[Violation]:
@@ -240,13 +241,6 @@ def _unfinished_state(row: str, final: Version, found: Entry | None) -> Iterator
         yield Violation(rule="missing", row=row, detail=f"nothing tells {_named(final)}")
     elif found.state != final.state:
         yield Violation(rule="unfinished", row=row, detail=f"last is {found}, committed is {_named(final)}")
-
-
-def _unfinished_delete(history: History, row: str, last: Mapping[tuple[str, str], Entry]) -> Iterator[Violation]:
-    versions = history.of_row[row]
-    was_seen = any(version.state is not None for version in versions)
-    if was_seen and not any((row, key) in last for key in versions[-1].keys):
-        yield Violation(rule="missing", row=row, detail="deleted, and no message of it at all")
 
 
 def wrong_replica(history: History, seen: Sequence[Entry]) -> Iterator[Violation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,3 +49,16 @@ class _Address:
 
     def __exit__(self, *error: object) -> None:
         self._server.stop()
+
+
+KAFKA_SETTINGS = {"KAFKA_CONSUMER_KWARGS": {"session_timeout_ms": 6000, "heartbeat_interval_ms": 1000}}
+
+
+@pytest.fixture(params=["embedded log", "kafka"])
+def field(request: pytest.FixtureRequest, make_field: MakeField) -> Field:
+    """Return a field on each log."""
+    if request.param == "embedded log":
+        return make_field()
+    servers = request.getfixturevalue("kafka_broker")
+    settings = json.dumps(KAFKA_SETTINGS)
+    return make_field(LOGPIPE_BACKEND="kafka", KAFKA_BOOTSTRAP_SERVERS=servers, LOGPIPE_SETTINGS=settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import django
@@ -26,7 +27,7 @@ def main() -> None:
     for number in range(first, first + count):
         message = {"uuid": uuid_of(number), "first_name": "x", "last_name": str(number), "email": ""}
         value = formats.render("json", {"type": "person", "version": 1, "message": message})
-        messages.append(Message(topic="people", key=uuid_of(number), value=value))
+        messages.append(Message(topic=os.environ["SCENARIO_TOPIC"], key=uuid_of(number), value=value))
     producer = get_producer_backend()
     for start in range(0, count, 200):
         for outcome in producer.submit(messages[start : start + 200], timeout_seconds=30).wait(30):

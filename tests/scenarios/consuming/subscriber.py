@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -28,7 +29,7 @@ def main() -> None:
             return super().save(**kwargs)
 
     subscriptions.clear()
-    subscriptions.subscribe("people", Counted)
+    subscriptions.subscribe(os.environ["SCENARIO_TOPIC"], Counted)
     faults.install()
     call_command("run_consumer", *sys.argv[1:])
 

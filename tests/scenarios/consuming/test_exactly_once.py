@@ -18,8 +18,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.postgres]
 MESSAGES = 600
 
 
-def test_a_subscriber_killed_inside_its_transaction_repeats_nothing(make_field: MakeField):
-    field = make_field()
+def test_a_subscriber_killed_inside_its_transaction_repeats_nothing(field: Field):
     field.publish(MESSAGES)
     assert field.subscriber("killed", fault="inside:77").wait(timeout_seconds=60)
     field.subscriber("successor")
@@ -27,8 +26,8 @@ def test_a_subscriber_killed_inside_its_transaction_repeats_nothing(make_field: 
     assert field.judge().holds
 
 
-def test_a_subscriber_killed_right_after_its_commit_repeats_nothing(make_field: MakeField):
-    verdict = killed_after_commit(make_field())
+def test_a_subscriber_killed_right_after_its_commit_repeats_nothing(field: Field):
+    verdict = killed_after_commit(field)
     assert verdict.holds, verdict
 
 
@@ -45,8 +44,8 @@ def killed_after_commit(field: Field, *, mutation: str = ""):
     return field.judge()
 
 
-def test_a_subscriber_frozen_with_a_batch_in_hand_is_refused_when_it_wakes(make_field: MakeField):
-    verdict = frozen_with_a_batch(make_field())
+def test_a_subscriber_frozen_with_a_batch_in_hand_is_refused_when_it_wakes(field: Field):
+    verdict = frozen_with_a_batch(field)
     assert verdict.holds, verdict
 
 
@@ -69,8 +68,8 @@ def frozen_with_a_batch(field: Field, *, mutation: str = ""):
     return field.judge()
 
 
-def test_subscribers_added_killed_and_frozen_at_random_apply_each_record_once(make_field: MakeField):
-    field, dice = make_field(), random.Random(7)
+def test_subscribers_added_killed_and_frozen_at_random_apply_each_record_once(field: Field):
+    dice = random.Random(7)
     crew = [field.subscriber(f"subscriber-{number}") for number in range(2)]
     for turn in range(6):
         field.publish(MESSAGES // 3)

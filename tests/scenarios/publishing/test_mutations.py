@@ -56,7 +56,7 @@ def test_checker_finds_that_lanes_are_not_exclusive(world_without: Callable[...,
 
 
 def test_checker_finds_that_a_save_is_not_atomic(world_without: Callable[..., World]) -> None:
-    world = world_without("split_save", "--rows", "1000", "--plain", "--pause-seconds", "0")
+    world = world_without("split_save", "--rows", "1000", "--style", "plain", "--pause-seconds", "0")
 
     verdict = found_within_rounds(world, kill_writers=True)
 

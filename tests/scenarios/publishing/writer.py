@@ -34,11 +34,11 @@ class Writer:
         seed: What it does; when others come in between is not in its hands.
         rows: How many primary keys there are; few of them make a crowd.
         pause_seconds: The longest pause between two writes.
-        plain: Nothing but saves, each in autocommit.
+        style: `mixed`; `plain`, nothing but saves in autocommit; `keys`, above all keys that change hands.
         keep_keys: Every row has one key for ever.
     """
 
-    def __init__(self, *, name: str, seed: int, rows: int, pause_seconds: float, plain: bool, keep_keys: bool) -> None:
+    def __init__(self, *, name: str, seed: int, rows: int, pause_seconds: float, style: str, keep_keys: bool) -> None:
         from testproject.people.models import Person
 
         self.model = Person
@@ -48,7 +48,7 @@ class Writer:
         self.pause_seconds = pause_seconds
         self.keep_keys = keep_keys
         self.written = 0
-        self._actions, self._weights = zip(*(PLAIN if plain else self._everything()), strict=True)
+        self._actions, self._weights = zip(*self._choice(style), strict=True)
 
     def run(self, stop: threading.Event) -> None:
         """Write until told to stop; what the database refuses is dropped, as a user's request would be."""
@@ -62,7 +62,9 @@ class Writer:
                 connection.close()
                 time.sleep(0.1)
 
-    def _everything(self) -> list[tuple[Callable[[Writer], None], int]]:
+    def _choice(self, style: str) -> list[tuple[Callable[[Writer], None], int]]:
+        if style != "mixed":
+            return {"plain": PLAIN, "keys": KEYS}[style]
         actions = ACTIONS if self.keep_keys else ACTIONS + CHANGES_OF_KEYS
         return [*actions, (bulk, 8)] if _bulk_is_captured(self.model) else actions
 
@@ -240,6 +242,15 @@ ACTIONS = [
     (save_slowly, 5),
 ]
 CHANGES_OF_KEYS = [(change_key, 6), (pass_key_on, 4)]
+KEYS = [
+    *CHANGES_OF_KEYS,
+    (save, 2),
+    (delete, 4),
+    (create_again, 4),
+    (delete_and_create_at_once, 4),
+    (update_or_create, 2),
+    (save_slowly, 1),
+]
 
 
 def main() -> None:
@@ -249,7 +260,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--pause-seconds", type=float, default=0.02)
-    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--style", choices=["mixed", "plain", "keys"], default="mixed")
     parser.add_argument("--keep-keys", action="store_true")
     given = parser.parse_args()
     stop = threading.Event()
@@ -260,7 +271,7 @@ def main() -> None:
         seed=given.seed,
         rows=given.rows,
         pause_seconds=given.pause_seconds,
-        plain=given.plain,
+        style=given.style,
         keep_keys=given.keep_keys,
     )
     writer.run(stop)
