@@ -8,6 +8,7 @@ log, LOGPIPE_RELAY who sends.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ LOGPIPE = {
     "KAFKA_BOOTSTRAP_SERVERS": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
     "KINESIS_REGION": os.environ.get("AWS_DEFAULT_REGION", ""),
     "KINESIS_ENDPOINT_URL": os.environ.get("KINESIS_ENDPOINT_URL", ""),
+    # Any other setting, as JSON: LOGPIPE_SETTINGS='{"LEASE_SECONDS": 5}'
+    **json.loads(os.environ.get("LOGPIPE_SETTINGS", "{}")),
 }
 
 LOGGING = {

@@ -29,19 +29,26 @@ def ends(topics: Sequence[str]) -> Ends:
 def begin_at(positions: Ends, group: str) -> None:
     """Let a group that never read anything begin here."""
     store = get_offset_backend()
+    store.read(group, list(positions))
     for partition, position in positions.items():
         store.advance(group, partition, expected=None, position=position)
 
 
 def read(topic: str, since: Ends, *, limit: int) -> list[Record]:
-    """Return records of a topic, in order within each partition, until there are none or the limit is reached."""
+    """Return records of a topic, in order within each partition, up to its end or the limit."""
     records: list[Record] = []
     with _reader(topic, since) as reader:
         found = reader.poll(max_records=limit, timeout_seconds=FIRST_POLL_SECONDS)
         while found and len(records) < limit:
             records += found
-            found = reader.poll(max_records=limit, timeout_seconds=0.5)
+            found = reader.poll(max_records=limit, timeout_seconds=0.5) if _is_behind(reader, records) else []
     return records[:limit]
+
+
+def _is_behind(reader: Consumer, records: Sequence[Record]) -> bool:
+    read_to = {record.topic_partition: int(record.offset) + 1 for record in records}
+    ends = reader.end_positions(sorted(reader.assignment()))
+    return any(int(end) > read_to.get(partition, 0) for partition, end in ends.items())
 
 
 def place(record: Record) -> str:

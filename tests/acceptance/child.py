@@ -1,0 +1,112 @@
+"""
+What the tests let other processes do: `python -m tests.acceptance.child COMMAND ARGUMENT...`
+
+Each command prints its answer as JSON. LOGPIPE_KILL_AT arms a kill point first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import django
+from django.core.management import call_command
+
+WAIT_SECONDS = 60.0
+
+
+def save(uuid: str, first_name: str) -> None:
+    """Save a person in autocommit mode, as a view would."""
+    from testproject.people.models import Person
+
+    Person.objects.update_or_create(uuid=uuid, defaults={"first_name": first_name, "last_name": "Schmoe"})
+
+
+def save_many(count: str) -> None:
+    """Save, rename and delete: every third person goes again."""
+    from testproject.people.models import Person
+
+    for number in range(int(count)):
+        person = Person.objects.create(first_name="new", last_name=f"number {number}")
+        person.first_name = f"p{number}"
+        person.save()
+        if number % 3 == 0:
+            person.delete()
+
+
+def save_in_bulk(count: str) -> None:
+    """Write people that nobody publishes yet."""
+    from logpipe_signals.publishing.suspend import suspend_publishing
+    from testproject.people.models import Person
+
+    with suspend_publishing():
+        Person.objects.bulk_create([Person(first_name=f"p{number}", last_name="x") for number in range(int(count))])
+
+
+def relay() -> None:
+    """Send what is pending, as `manage.py run_relay --drain` does."""
+    call_command("run_relay", drain=True, stdout=sys.stderr)
+
+
+def restart(uuid: str) -> dict[str, Any]:
+    """
+    Do what a restarted application does: send what is pending. Then tell how a person stands.
+
+    Returns:
+        stored: The first names at the publisher: one, or none.
+        sent: The messages of the person's key on the topic, as text, in order.
+        pending: How many rows wait in the outbox.
+    """
+    from logpipe_signals.models import OutboxRow
+    from testproject.demo import wire
+    from testproject.people.models import Person
+
+    relay()
+    records = wire.read("people", {}, limit=100_000)
+    return {
+        "stored": list(Person.objects.filter(uuid=uuid).values_list("first_name", flat=True)),
+        "sent": [(record.value or b"").decode() for record in records if record.key_text == uuid],
+        "pending": OutboxRow.objects.count(),
+    }
+
+
+def begin_here(group: str) -> None:
+    """Let a consumer group begin behind what other tests left on the topic."""
+    from testproject.demo import wire
+
+    wire.begin_at(wire.ends(["people"]), group)
+
+
+def compare_until_equal() -> list[str]:
+    """Wait until both sides have the same people, and return the differences that are left when that takes too long."""
+    from testproject.demo.compare import compare
+
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (differences := compare()[0].differences) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return list(differences)
+
+
+COMMANDS = {
+    command.__name__: command
+    for command in (save, save_many, save_in_bulk, relay, restart, begin_here, compare_until_equal)
+}
+
+
+def main(name: str, *arguments: str) -> None:
+    django.setup()
+    from tests.acceptance.killpoints import VARIABLE, KillPoints
+
+    with ExitStack() as stack:
+        if point := os.environ.get(VARIABLE):
+            KillPoints(point).install(stack)
+        answer: Any = COMMANDS[name](*arguments)  # type: ignore[operator]
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
