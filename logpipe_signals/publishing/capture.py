@@ -18,11 +18,12 @@ from functools import wraps
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
+from django.db import connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
-from logpipe_signals.publishing import deletes, outbox, plans, saves
+from logpipe_signals.publishing import bulk, deletes, outbox, plans, saves
+from logpipe_signals.publishing.transactions import atomic_once
 
 _MARK = "_logpipe_signals_wrapped"
 
@@ -75,7 +76,8 @@ def _delete(original: Any, collector: Collector) -> Any:
         return original(collector)
     with atomic_once(using):
         departure = deletes.Departure(collector)
-        outcome = original(collector)
+        with bulk.captured_elsewhere():
+            outcome = original(collector)
         departure.capture()
     return outcome
 
@@ -109,14 +111,3 @@ def captured_in_transaction(using: str, save: saves.Save) -> Iterator[None]:
             save.capture_if_written()
         raise
     save.capture()
-
-
-@contextmanager
-def atomic_once(using: str) -> Iterator[None]:
-    """Open a transaction where there is none."""
-    if connections[using].in_atomic_block:
-        yield
-        return
-    # Where the application commits by hand there is a transaction already, and on SQLite a savepoint would commit it.
-    with transaction.atomic(using=using, savepoint=connections[using].get_autocommit()):
-        yield

@@ -6,7 +6,7 @@ All rows of one save leave in one statement, written by hand: the ORM would cost
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -91,19 +91,20 @@ def write(using: str, intents: Sequence[Intent]) -> None:
     """
     if not intents:
         return
-    with cure_named(using), transaction.mark_for_rollback_on_error(using):
-        lanes = lane_count(using)
-        rows = [(intent, lane_of(intent.publication.topic, intent.lane_key, lanes)) for intent in intents]
+    lanes = lane_count(using)
+    rows = [(intent, lane_of(intent.publication.topic, intent.lane_key, lanes)) for intent in intents]
+    with woken(using, {lane for _, lane in rows}):
         for some in _chunks(rows):
             _insert(using, some)
-        wake.schedule(using, {lane for _, lane in rows})
 
 
 @contextmanager
-def cure_named(using: str) -> Iterator[None]:
-    """Let an error of the database say what a missing outbox needs."""
+def woken(using: str, lanes: Collection[int]) -> Iterator[None]:
+    """Wake the relay of these lanes after the commit; if the block fails, let there be no commit, and name the cure."""
     try:
-        yield
+        with transaction.mark_for_rollback_on_error(using):
+            yield
+            wake.schedule(using, lanes)
     except DatabaseError as error:
         error.add_note(
             f"A published change needs its outbox on database {using!r}. Where the table is missing: "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from django.db import models
 
+from logpipe_signals.publishing.managers import install
 from logpipe_signals.registry import Publication, publications
 
 Model = type[models.Model]
@@ -53,6 +54,8 @@ def _make_plan(model: Model) -> Plan | None:
         ancestors=tuple(p for parent in parents for p in publications.for_model(parent)),
         descendants=tuple(p for p in publications if concrete in p.concrete_model._meta.get_parent_list()),
     )
+    if plan.own or plan.descendants:
+        install(model)
     return plan if plan.own or plan.ancestors or plan.descendants else None
 
 

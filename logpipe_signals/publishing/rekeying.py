@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import connections, models, transaction
+from django.db import connections, models
 from django.db.models import BinaryField, Func, TextField, Value
 from django.db.models.functions import Concat
 from rest_framework import serializers
 
 from logpipe_signals.keys import lane_of, pk_fields, target_field
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing import before, outbox, setwise, wake
+from logpipe_signals.publishing import before, outbox, setwise
 from logpipe_signals.publishing.key_sql import SHOWN_AS_NUMBER, WHOLE_NUMBERS, key_sql, object_id_sql
 from logpipe_signals.publishing.reading import fields_of, version_label
 from logpipe_signals.registry import Publication, SerializerClass
@@ -64,10 +64,7 @@ def write(own: tuple[Publication, ...], instance: models.Model, using: str) -> l
         lane = lane_of(intent.publication.topic, intent.lane_key, lanes)
         parameters += [intent.publication.name, intent.object_id, intent.key, lane, str(intent.operation)]
     sql = f"{statement.old} {setwise.insert_into(using)} {' UNION ALL '.join(branches)}"
-    with outbox.cure_named(using), transaction.mark_for_rollback_on_error(using):
-        with connections[using].cursor() as cursor:
-            cursor.execute(sql, parameters)
-        wake.schedule(using, range(lanes))
+    setwise.execute(using, sql, parameters, lanes)
     return upserts
 
 

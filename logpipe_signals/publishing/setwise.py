@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from django.db import connections, models, transaction
+from django.db import connections, models
 from django.db.models import BinaryField, TextField, Value
 from django.db.models.functions import Coalesce, NullIf
 
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.expressions import LaneOf
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing import before, outbox, wake
+from logpipe_signals.publishing import before, outbox
 from logpipe_signals.publishing.key_sql import key_sql, object_id_sql
 from logpipe_signals.registry import Publication
 
@@ -90,14 +90,10 @@ def insert_into(using: str) -> str:
     return f"INSERT INTO {quote(OutboxRow._meta.db_table)} ({', '.join(map(quote, outbox.COLUMNS))})"
 
 
-def execute(using: str, sql: str, parameters: Sequence[Any], lanes: int) -> Any:
-    """Run a statement that writes the outbox, wake the relay after the commit, and return the statement's first row."""
-    with outbox.cure_named(using), transaction.mark_for_rollback_on_error(using):
-        with connections[using].cursor() as cursor:
-            cursor.execute(sql, parameters)
-            row = cursor.fetchone() if cursor.description else None
-        wake.schedule(using, range(lanes))
-    return row
+def execute(using: str, sql: str, parameters: Sequence[Any], lanes: int) -> None:
+    """Run a statement that writes the outbox, and wake the relay after the commit."""
+    with outbox.woken(using, range(lanes)), connections[using].cursor() as cursor:
+        cursor.execute(sql, parameters)
 
 
 def chunked(rows: models.QuerySet[Any]) -> Iterator[list[Any]]:

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 
 from logpipe_signals import publishes
+from logpipe_signals.managers import PublishingManager
 
 
 @publishes("people", "testproject.people.serializers.PersonSerializer")
@@ -17,6 +18,8 @@ class Person(models.Model):
     first_name = models.CharField(max_length=200)
     last_name = models.CharField(max_length=200)
     email = models.EmailField(max_length=200, blank=True)
+
+    objects = PublishingManager()
 
     class Meta:
         verbose_name_plural = "people"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from logpipe_signals import publishes
+from logpipe_signals.managers import PublishingManager
 
 
 class Tag(models.Model):
@@ -23,6 +24,8 @@ class Country(models.Model):
     code = models.CharField(max_length=2, primary_key=True)
     name = models.CharField(max_length=200)
     capital = models.CharField(max_length=200, blank=True)
+
+    objects = PublishingManager()
 
     class Meta:
         verbose_name_plural = "countries"
@@ -47,6 +50,8 @@ class City(models.Model):
     latitude = models.FloatField()
     longitude = models.FloatField()
     tags = models.ManyToManyField(Tag, blank=True, related_name="cities")
+
+    objects = PublishingManager()
 
     class Meta:
         verbose_name_plural = "cities"

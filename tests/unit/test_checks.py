@@ -18,7 +18,7 @@ from logpipe_signals.registry import publications, publishes, subscriptions
 from testproject.people.models import Person
 from testproject.people.serializers import PersonSerializer
 from tests.conftest import ChangeSettings
-from tests.zoo.models import Animal, Carp, Fish, UuidKeyed, Visit
+from tests.zoo.models import Animal, Cage, Carp, Fish, UuidKeyed, Visit
 
 
 class Good(serializers.ModelSerializer):
@@ -178,6 +178,21 @@ def test_a_relation_that_is_not_there(options: dict[str, Any]) -> None:
     other = type("Other", (publications.for_model(Animal)[0].serializer_classes[0],), {"MESSAGE_TYPE": "other"})
     publishes("checked", other, **options)(Animal)
     assert "nobody" in only(check_publications(), "E009").msg
+
+
+def test_a_manager_that_does_not_publish_sets() -> None:
+    class CageSerializer(serializers.ModelSerializer):
+        MESSAGE_TYPE = "cage"
+        VERSION = 1
+
+        class Meta:
+            model = Cage
+            fields = ["id", "name"]
+
+    publishes("checked", CageSerializer)(Cage)
+    found = only(check_publications(), "W006")
+    assert "zoo.Cage.objects" in found.msg
+    assert "PublishingManager" in str(found.hint)
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import uuid
 from django.db import models
 
 from logpipe_signals import publishes
+from logpipe_signals.managers import PublishingManager
 from tests.zoo.fields import TicketField
 
 
@@ -28,6 +29,8 @@ class Animal(models.Model):
     name = models.CharField(max_length=50, blank=True)
     cage = models.ForeignKey(Cage, null=True, on_delete=models.SET_NULL, related_name="animals")
     keeper = models.ForeignKey("Keeper", null=True, on_delete=models.CASCADE, related_name="animals")
+
+    objects = PublishingManager()
 
 
 @publishes("dogs", "tests.zoo.serializers.DogSerializer")
@@ -55,6 +58,8 @@ class Keeper(models.Model):
 
     name = models.CharField(max_length=50)
 
+    objects = PublishingManager()
+
 
 @publishes("keepers", "tests.zoo.serializers.KeeperSerializer")
 class HeadKeeper(Keeper):
@@ -69,6 +74,8 @@ class Fish(models.Model):
     """An abstract model declares for its children."""
 
     name = models.CharField(max_length=50)
+
+    objects = PublishingManager()
 
     class Meta:
         abstract = True
@@ -94,12 +101,16 @@ class UuidKeyed(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=50, blank=True)
 
+    objects = PublishingManager()
+
 
 @publishes("texts", "tests.zoo.serializers.TextSerializer")
 class TextKeyed(models.Model):
     """A text as primary key."""
 
     word = models.CharField(primary_key=True, max_length=200)
+
+    objects = PublishingManager()
 
 
 @publishes("tickets", "tests.zoo.serializers.TicketSerializer")
@@ -109,12 +120,16 @@ class TicketKeyed(models.Model):
     number = TicketField(primary_key=True)
     name = models.CharField(max_length=50, blank=True)
 
+    objects = PublishingManager()
+
 
 @publishes("passports", "tests.zoo.serializers.PassportSerializer")
 class Passport(models.Model):
     """A foreign key as primary key."""
 
     owner = models.OneToOneField(UuidKeyed, primary_key=True, on_delete=models.CASCADE)
+
+    objects = PublishingManager()
 
 
 @publishes("seats", "tests.zoo.serializers.SeatSerializer")
@@ -125,6 +140,8 @@ class Seat(models.Model):
     show = models.ForeignKey(TextKeyed, on_delete=models.CASCADE)
     number = models.IntegerField()
     taken = models.BooleanField(default=False)
+
+    objects = PublishingManager()
 
 
 # --- publications -----------------------------------------------------------------------------------------------------
@@ -138,12 +155,16 @@ class Visit(models.Model):
 
     guest = models.CharField(max_length=50)
 
+    objects = PublishingManager()
+
 
 @publishes("broken", "tests.zoo.serializers.BrokenSerializer")
 class Broken(models.Model):
     """Its serializer raises where the key is wanted."""
 
     name = models.CharField(max_length=50)
+
+    objects = PublishingManager()
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -158,6 +179,8 @@ class Keyed(models.Model):
     word = models.CharField(max_length=200)
     number = models.IntegerField(default=0)
 
+    objects = PublishingManager()
+
 
 @publishes("watched", "tests.zoo.serializers.WatchedSerializer", watch=["email", "price"])
 class Watched(models.Model):
@@ -166,3 +189,5 @@ class Watched(models.Model):
     email = models.CharField(max_length=50)
     price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
     note = models.CharField(max_length=50, blank=True)
+
+    objects = PublishingManager()
