@@ -240,7 +240,9 @@ Query = tuple[str, list[Any]]
 
 
 def _columns(vendor: str) -> str:
-    return f"{', '.join(_STORED)}, (retry_at IS NOT NULL AND retry_at > {_NOW[vendor]}) AS waiting"
+    # Qualified: `key` alone is a reserved word of MariaDB's, and no quotes are the same on every database.
+    stored = ", ".join(f"pending.{name}" for name in _STORED)
+    return f"{stored}, (retry_at IS NOT NULL AND retry_at > {_NOW[vendor]}) AS waiting"
 
 
 def _readiness(vendor: str, scope: Scope) -> str:
@@ -269,7 +271,7 @@ def _portable(vendor: str, scope: Scope) -> Query:
     branches, parameters = [], []
     for lane, after in scope.positions:
         branches.append(f"""SELECT * FROM (
-            SELECT {_columns(vendor)} FROM {_TABLE}
+            SELECT {_columns(vendor)} FROM {_TABLE} AS pending
             WHERE lane = %s AND priority = %s AND id > %s {_readiness(vendor, scope)}
             AND publication IN ({_marks(scope.names)}) {hide}
             ORDER BY id LIMIT %s) AS lane_{int(lane)}""")  # noqa: S608  (the same)
