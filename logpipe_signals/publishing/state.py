@@ -2,7 +2,7 @@
 State, not history: one read of the rows' present state a publication, every version from that read.
 
 - The row is there: its state, once, however many times it changed.
-- The row is gone: its delete, from what the outbox kept of it.
+- The row is gone: its delete, from what the outbox kept of it, under each key; unless another row has that key.
 - The row is there but `when=` leaves it out: a retraction.
 - The row has another key by now, of another lane: the intent moves to that lane, whose relay alone may send the row.
 - An old key was given up (a retraction, or a delete whose row came back under another key): a delete of the old key,
@@ -141,14 +141,22 @@ class StateBatch:
             batch.outgoing.append(self.make.failed(row.pk, row.intents, error))
 
     def _gone(self, row: _Row, batch: Batch) -> None:
-        deletes = row.of(Operation.DELETE)
-        if deletes:
-            current = sorted([*row.of(Operation.UPSERT), *deletes])
-            batch.outgoing.append(self._kept(row.pk, current, deletes[-1]))
-        else:
-            # Its delete is in another claim, or was never captured; either way there is nothing to say here.
-            batch.needless += row.of(Operation.UPSERT)
+        # Its delete tells all, from this claim or from another one.
+        batch.needless += row.of(Operation.UPSERT)
+        deletes: dict[str, list[ClaimedRow]] = {}
+        for intent in row.of(Operation.DELETE):
+            deletes.setdefault(intent.key, []).append(intent)
+        for key, intents in deletes.items():
+            if self._has_new_owner(key):
+                batch.needless += intents
+            else:
+                batch.outgoing.append(self._kept(row.pk, intents, intents[-1]))
         self._give_up(row.pk, row.of(Operation.RETRACT), None, batch)
+
+    def _has_new_owner(self, key: str) -> bool:
+        """Tell whether another row has a key that one row at a time can have: its message is newer than a delete."""
+        column = self.publication.key_column
+        return column is not None and column.unique and key in self._owned
 
     def _there(self, row: _Row, state: models.Model, data: Data, batch: Batch) -> None:
         key = self._key(row.pk, data)

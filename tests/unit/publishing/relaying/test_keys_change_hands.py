@@ -1,0 +1,74 @@
+"""
+Rows that go while their keys change: what their delete has to say, and what it must not.
+
+Found by reading the relay beside the scenarios: a delete whose outbox row came behind the upsert of the key's new owner
+(ids are not in commit order) removed the new owner; and of two deletes under two keys, only the last one was sent.
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from logpipe_signals.models import OutboxRow
+from logpipe_signals.models.outbox import Operation
+from logpipe_signals.publishing.relay import Relay
+from testproject.people.models import Person
+from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
+
+pytestmark = pytest.mark.django_db(databases=["default", "subscriber"])
+
+PEOPLE = "people.person:people"
+
+
+@pytest.fixture
+def joe() -> Person:
+    joe = Person(pk=1, first_name="Joe", uuid=uuid4())
+    joe.save()
+    OutboxRow.objects.all().delete()
+    return joe
+
+
+def enqueue_delete(someone: Person) -> None:
+    payload = json.dumps({"person/1": {"uuid": str(someone.uuid)}}).encode()
+    enqueue(someone, PEOPLE, operation=Operation.DELETE, payload=payload)
+
+
+def joe_is_gone(joe: Person) -> None:
+    Person.objects.filter(pk=joe.pk).delete()
+    OutboxRow.objects.all().delete()
+
+
+def sent(log: ScriptedProducer) -> list[tuple[str, str]]:
+    return [(str(m.key), body["type"]) for m, body in zip(log.sent, log.bodies(), strict=True)]
+
+
+def test_a_delete_behind_the_keys_new_owner_does_not_hit_the_owner(
+    relay: Relay, log: ScriptedProducer, joe: Person
+) -> None:
+    zoe = Person(pk=2, first_name="Zoë", uuid=joe.uuid)
+    joe_is_gone(joe)
+    zoe.save()
+    OutboxRow.objects.all().delete()
+    enqueue(zoe, PEOPLE)
+    enqueue_delete(joe)
+
+    relay.drain()
+
+    assert sent(log) == [(str(zoe.uuid), "person")]
+    assert not OutboxRow.objects.exists()
+
+
+def test_a_row_that_went_under_two_keys_is_deleted_under_both(relay: Relay, log: ScriptedProducer, joe: Person) -> None:
+    again = Person(pk=joe.pk, first_name="Joe", uuid=uuid4())
+    joe_is_gone(joe)
+    enqueue_delete(joe)
+    enqueue(again, PEOPLE)
+    enqueue_delete(again)
+
+    relay.drain()
+
+    assert sent(log) == [(str(joe.uuid), "person.deleted"), (str(again.uuid), "person.deleted")]
+    assert not OutboxRow.objects.exists()
