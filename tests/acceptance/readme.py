@@ -1,4 +1,8 @@
-"""What the README holds, taken apart: its code blocks, and the settings it lists beside those there are."""
+"""
+What the README holds, taken apart: its code blocks, and the settings it lists beside those there are.
+
+`python -m tests.acceptance.readme` writes the settings of `conf.py` into it; it needs DJANGO_SETTINGS_MODULE.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +59,14 @@ def _as_rst(docstring: str) -> str:
     return textwrap.fill(
         text, width=110, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
+
+
+def write_settings() -> None:
+    """Put the list as `conf.py` has it into the README."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}\n\n{settings_there_are()}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    write_settings()
