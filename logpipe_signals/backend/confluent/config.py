@@ -193,6 +193,8 @@ def _connection() -> dict[str, Any]:
         "bootstrap.servers": servers if isinstance(servers, str) else ",".join(servers),
         "reconnect.backoff.max.ms": 1000,
         "logger": client_logger,
+        # Failing connections come through error_cb, and need not be said twice.
+        "log_level": 2,
     }
 
 

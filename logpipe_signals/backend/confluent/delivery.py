@@ -82,8 +82,8 @@ class ConfluentDelivery(Delivery):
             until = Deadline(min(timeout_seconds, self._deadline.remaining_seconds))
             self._wait_for_reports(until)
             outcomes = [outcome or _not_acknowledged(self._messages[0]) for outcome in self._outcomes]
-            if len(outcomes) > 1:
-                send_alone(self._messages, outcomes, self._suspects, lambda index: self._sent_alone(index, until))
+            suspects, self._suspects = self._suspects, set()
+            send_alone(self._messages, outcomes, suspects, lambda index: self._sent_alone(index, until))
             self._settled = outcomes
         return self._settled
 

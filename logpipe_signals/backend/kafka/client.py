@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +82,10 @@ class SharedClient:
                 ),
             )
         except Exception as error:  # noqa: BLE001  # the client's refusals have no common root
-            for client in self._made:
-                client.close()
+            self._close_connections()
             failure = _cannot_start(error, config)
             raise failure from failure.__cause__
+        _let_it_be_aborted(self.producer)
         # kafka-python's own handler gives the queue one second; ours gives it the time its batches have.
         self._without_its_own_exit()
 
@@ -128,29 +127,35 @@ class SharedClient:
             return refusal
         wait_seconds = min(MISSING_TOPIC_SECONDS, deadline.remaining_seconds / 2)
         self.producer.config["max_block_ms"] = max(1, int(1000 * wait_seconds))
+        answered_ms = self._last_answer_ms()
         try:
             self.producer.partitions_for(topic)
         except kafka.errors.KafkaTimeoutError as error:
-            if self._brokers_answer(deadline):
+            if self._last_answer_ms() > answered_ms:
                 return errors.missing_topic(topic, error)
             raise errors.unavailable(f"the partitions of topic {topic!r}", error) from error
         except Exception as error:  # noqa: BLE001  # each client version refuses a bad name in its own way
             return errors.outcome_of(topic, error)
         return None
 
-    def _brokers_answer(self, deadline: Deadline) -> bool:
-        future = self.producer._metadata.request_update()
-        until = Deadline(min(1.0, deadline.remaining_seconds))
-        while not future.is_done and not until.passed:
-            time.sleep(0.01)
-        return bool(future.is_done and future.succeeded())
+    def _last_answer_ms(self) -> float:
+        return float(self.producer._metadata._last_successful_refresh_ms)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     @property
     def usable(self) -> bool:
         """Tell whether batches may be given to it."""
-        return self.gate.is_open and not self.producer._closed
+        return self.gate.is_open and not self.producer._closed and not self._is_beyond_repair()
+
+    def _is_beyond_repair(self) -> bool:
+        # kafka-python 3: after any batch that a broker refused for good, it fails all later ones with that error.
+        transactions = self.producer._transaction_manager
+        return transactions is not None and bool(transactions.has_fatal_error())
+
+    def another(self, deadline: Deadline) -> SharedClient:
+        """Return a client of the same settings that nobody else is given."""
+        return SharedClient(producer_config(), deadline.remaining_seconds)
 
     def abandon(self) -> None:
         """Throw it away with everything it still holds: nothing of that is sent any more."""
@@ -159,7 +164,13 @@ class SharedClient:
         sender = self.producer._sender
         sender.force_close()
         sender.join(1.0)
+        if not sender.is_alive():
+            self._close_connections()
         self.producer._closed = True
+
+    def _close_connections(self) -> None:
+        for client in self._made:
+            client.close()
 
     def flush(self, timeout_seconds: float) -> None:
         """Wait until all it holds has an outcome."""
@@ -179,6 +190,17 @@ class SharedClient:
 
     def _without_its_own_exit(self) -> None:
         self.producer._unregister_cleanup()
+
+
+def _let_it_be_aborted(producer: Any) -> None:
+    """kafka-python 2 dies over a batch that is on the wire when it aborts them all, and leaves its connections open."""
+    abort = producer._accumulator.abort_incomplete_batches
+
+    def abort_what_it_can() -> None:
+        with contextlib.suppress(ValueError):
+            abort()
+
+    producer._accumulator.abort_incomplete_batches = abort_what_it_can
 
 
 def _cannot_start(error: Exception, config: dict[str, Any]) -> Exception:

@@ -33,6 +33,16 @@ def is_permanent(error: BaseException) -> bool:
     return isinstance(error, _NEVER)
 
 
+def may_be_anothers_fault(error: BaseException) -> bool:
+    """
+    Tell whether a broker's refusal need not be about this message.
+
+    Brokers refuse whole record batches, what follows in the client's queue then has a wrong sequence number, and
+    kafka-python 3 fails all of it with the first refusal's error.
+    """
+    return is_permanent(error) or isinstance(error, kafka.errors.OutOfOrderSequenceNumberError)
+
+
 def rejected(topic: str, error: BaseException) -> MessageRejected:
     """Return the refusal of one message."""
     return _caused(MessageRejected(f"Kafka refuses a message for topic {topic!r}: {_text(error)}"), error)

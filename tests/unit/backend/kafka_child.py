@@ -35,7 +35,8 @@ def main(backend: str, servers: str, topic: str, count: str, timeout_seconds: st
     delivery = producer.submit(messages, timeout_seconds=timeout)
     os.kill(os.getpid(), signal.SIGSTOP)
     outcomes = delivery.wait(timeout)
-    print(sum(outcome.error is None for outcome in outcomes), sum(outcome.error is not None for outcome in outcomes))
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    sys.stdout.write(f"{len(outcomes) - failed} {failed}\n")
 
 
 if __name__ == "__main__":

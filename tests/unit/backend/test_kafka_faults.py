@@ -123,7 +123,7 @@ def test_a_broker_that_hangs_costs_no_more_than_the_time_given(
 ) -> None:
     logpipe_settings(KAFKA_BOOTSTRAP_SERVERS=[own_broker.proxied_bootstrap_servers])
     producer = backend.Producer()
-    assert _submit(producer, _message(topic)) == [None]
+    assert _submit(producer, _message(topic), timeout_seconds=TIMEOUT_SECONDS) == [None]
     own_broker.proxy.hang()
     try:
         bound = Deadline(TIMEOUT_SECONDS + 5)
@@ -139,7 +139,7 @@ def test_sending_goes_on_when_the_broker_is_back(
 ) -> None:
     logpipe_settings(KAFKA_BOOTSTRAP_SERVERS=[own_broker.proxied_bootstrap_servers])
     producer = backend.Producer()
-    assert _submit(producer, _message(topic)) == [None]
+    assert _submit(producer, _message(topic), timeout_seconds=TIMEOUT_SECONDS) == [None]
     own_broker.proxy.cut()
     try:
         errors = _submit(producer, _message(topic), timeout_seconds=TIMEOUT_SECONDS)
