@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
     from logpipe_signals.formats import FORMAT_JSON, FORMAT_MSGPACK, FORMAT_PICKLE
     from logpipe_signals.publishing.producer import DRFProducer, Producer
+    from logpipe_signals.publishing.suspend import suspend_publishing
     from logpipe_signals.registry import publishes, register_consumer, subscribes
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _HOMES = {
     "publishes": "logpipe_signals.registry",
     "register_consumer": "logpipe_signals.registry",
     "subscribes": "logpipe_signals.registry",
+    "suspend_publishing": "logpipe_signals.publishing.suspend",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "publishes",
     "register_consumer",
     "subscribes",
+    "suspend_publishing",
 ]
 
 

@@ -178,6 +178,8 @@ class PublicationRegistry:
         self.problems: list[DeclarationError] = []
         self.changes = 0
         """Grows with each declaration, so that what was derived from them can be thrown away."""
+        self.hooks: list[Callable[[], object]] = []
+        """Called after each declaration, once the apps are ready."""
 
     def __iter__(self) -> Iterator[Publication]:
         return iter(list(self._by_name.values()))
@@ -252,6 +254,8 @@ class PublicationRegistry:
     def _changed(self) -> None:
         self._by_table.clear()
         self.changes += 1
+        for hook in self.hooks:
+            hook()
 
     def _complain(self, text: str) -> None:
         self.problems.append(DeclarationError(text))

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import models
 
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.publishing.managers import publishes_sets
 from logpipe_signals.publishing.reading import fields_of
+from logpipe_signals.publishing.related import steps
 from logpipe_signals.registry import DELETE_MODES, Publication, publications
 
 
@@ -103,6 +104,7 @@ def _options(publication: Publication) -> Iterator[CheckMessage]:
             id="logpipe_signals.E008",
         )
     yield from _relations(publication)
+    yield from _named_fields(publication)
     if publication.options.capture == "signals":
         yield from _unseen_deletes(publication)
         yield from _unseen_sets(publication)
@@ -152,6 +154,43 @@ def _follow(model: type[models.Model], lookup: str) -> None:
 def _accessor(field: Any) -> str:
     accessor = getattr(field, "get_accessor_name", None)
     return (accessor() or "") if accessor is not None else str(field.name)
+
+
+def _named_fields(publication: Publication) -> Iterator[CheckMessage]:
+    for name in publication.options.watch or ():
+        try:
+            publication.model._meta.get_field(name)
+        except FieldDoesNotExist as error:
+            yield Error(
+                f"Publication {publication.name!r} watches {name!r}: {error}",
+                hint="Name fields of the model in watch=.",
+                obj=publication.model,
+                id="logpipe_signals.E016",
+            )
+    for path in publication.options.related:
+        try:
+            models_on_the_way = [step.model for step in steps(publication.model, path)]
+        except FieldDoesNotExist as error:
+            yield Error(
+                f"Publication {publication.name!r} shows related={path!r}: {error}",
+                hint="Name relations in related=, as in filter(): 'address', 'lines__product'.",
+                obj=publication.model,
+                id="logpipe_signals.E017",
+            )
+        else:
+            yield from _unseen_related(publication, models_on_the_way)
+
+
+def _unseen_related(publication: Publication, shown: list[type[models.Model]]) -> Iterator[CheckMessage]:
+    for model in shown:
+        if not all(map(publishes_sets, model._meta.managers)):
+            yield checks.Warning(
+                f"Publication {publication.name!r} shows {model._meta.label}, whose managers do not publish what "
+                "update(), bulk_create() and bulk_update() write.",
+                hint=f"Give {model._meta.label} a logpipe_signals.managers.PublishingManager.",
+                obj=publication.model,
+                id="logpipe_signals.W007",
+            )
 
 
 def _unseen_deletes(publication: Publication) -> Iterator[CheckMessage]:

@@ -45,12 +45,13 @@ def update(queryset: Any, values: dict[str, Any]) -> int:
     """Run `QuerySet.update`, capture what it updated, and return how many rows that were."""
     plain: Callable[[Any], int] = partial(models.QuerySet.update, **values)
     concerned = _concerned_by_update(queryset.model, frozenset(values))
-    if not concerned:
+    shown = _shown_by(queryset.model)
+    if not concerned and not shown:
         return plain(queryset)
     queryset._for_write = True
     using = queryset.db
     with atomic_once(using):
-        if not _in_one_piece(queryset, concerned, frozenset(values), using):
+        if shown or not _in_one_piece(queryset, concerned, frozenset(values), using):
             return _update_by_key(queryset, plain, concerned, using)
         if connections[using].vendor == "postgresql":
             with connections[using].execute_wrapper(partial(_capture_returned, concerned, using)):
@@ -72,6 +73,11 @@ def _concerned_by_update(model: type[models.Model], written: frozenset[str]) -> 
         or not written.isdisjoint(p.options.watch)
         or (before.key_may_change(p) and before.is_written(p.key_column, written))
     )
+
+
+def _shown_by(model: type[models.Model]) -> bool:
+    plan = plan_for(model)
+    return plan is not None and bool(plan.written_shown) and not _captured_elsewhere.get()
 
 
 def _writes_table_of(ancestor: Publication, written: frozenset[str]) -> bool:
@@ -117,10 +123,15 @@ def _update_by_key(queryset: Any, plain: Callable[[Any], int], concerned: Sequen
     updated = 0
     for start in range(0, len(pks), ROWS_A_WRITE):
         some = pks[start : start + ROWS_A_WRITE]
-        old = {p: before.read_locked(p, using, _own_pks(p, queryset.model, some, using)) for p in concerned}
+        deletes.publish_showing(queryset.model, some, using, moved=True)
+        old = {
+            p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, some, using))
+            for p in concerned
+        }
         updated += plain(queryset.filter(pk__in=some))
         intents = [intent for p, rows in old.items() for intent in before.changes(p, rows, using)]
         outbox.write(using, intents)
+        deletes.publish_showing(queryset.model, some, using, written=True)
     return updated
 
 
@@ -128,18 +139,6 @@ def _locked_primary_keys(queryset: Any, using: str) -> list[Any]:
     model = concrete_of(queryset.model)
     rows = model._base_manager.using(using).filter(pk__in=queryset.order_by().values("pk")).order_by("pk")
     return [row.pk for row in before.locked(rows.only("pk"), using)]
-
-
-def _own_pks(publication: Publication, written: type[models.Model], pks: list[Any], using: str) -> list[Any]:
-    """Return a publication's own primary keys for rows of the table that was written, which may be its parent's."""
-    model, concrete = publication.concrete_model, concrete_of(written)
-    if model is concrete:
-        return pks
-    if model in concrete._meta.get_parent_list():
-        link = parent_link(concrete, model)
-        return list(concrete._base_manager.using(using).filter(pk__in=pks).values_list(link, flat=True))
-    link = parent_link(model, concrete)
-    return list(model._base_manager.using(using).filter(**{f"{link}__in": pks}).values_list("pk", flat=True))
 
 
 # --- bulk_create ------------------------------------------------------------------------------------------------------
@@ -167,7 +166,8 @@ def create(
     )
     plan = plan_for(queryset.model)
     own = publishable(plan.own) if plan is not None and not _captured_elsewhere.get() else ()
-    if not own or plan is None or not objs:
+    shown = _shown_by(queryset.model)
+    if plan is None or not objs or not (own or shown):
         return list(plain())
     queryset._for_write = True
     using = queryset.db
@@ -178,6 +178,9 @@ def create(
             outbox.write(using, [outbox.upsert(p, obj, using) for p in own for obj in wanted if obj.pk is not None])
             without_pk = [obj for obj in wanted if obj.pk is None]
             _publish_matching(queryset.model, own, without_pk, (), using)
+            deletes.publish_showing(
+                queryset.model, [obj.pk for obj in wanted if obj.pk is not None], using, written=True
+            )
             return created
         return _create_over_conflicts(
             queryset, plain, plan, wanted, frozenset(update_fields or ()), unique_fields, using
@@ -200,7 +203,9 @@ def _create_over_conflicts(
     for publication in (p for p in looked_at if before.is_written(p.key_column, updated)):
         rows = _matching_rows(queryset.model, objs, unique_fields, using)
         pks = [row.pk for found in rows for row in before.locked(found.only("pk"), using)]
-        old[publication] = before.read_locked(publication, using, _own_pks(publication, queryset.model, pks, using))
+        old[publication] = before.read_locked(
+            publication, using, deletes.own_pks(publication.concrete_model, queryset.model, pks, using)
+        )
     created = list(plain())
     for publication, rows_before in old.items():
         intents = before.changes(publication, rows_before, using)
@@ -219,6 +224,8 @@ def _publish_matching(
             own = publication.concrete_model is concrete_of(model)
             lookup = "pk" if own else parent_link(publication.concrete_model, concrete_of(model))
             setwise.publish(publication, using, **{f"{lookup}__in": rows.values("pk")})
+        if _shown_by(model):
+            deletes.publish_showing(model, list(rows.values_list("pk", flat=True)), using, written=True)
 
 
 def _matching_rows(model: type[models.Model], objs: list[Any], unique_fields: Any, using: str) -> list[Any]:
@@ -238,6 +245,7 @@ def raw_delete(queryset: Any, using: str) -> int:
         pks = _locked_primary_keys(queryset.using(using), using)
         for start in range(0, len(pks), ROWS_A_WRITE):
             some = pks[start : start + ROWS_A_WRITE]
+            deletes.publish_showing(queryset.model, some, using)
             instances = list(concrete_of(queryset.model)._base_manager.using(using).filter(pk__in=some))
             intents = list(deletes.departing(queryset.model, instances, using))
             deleted += int(models.QuerySet._raw_delete(queryset.filter(pk__in=some), using) or 0)

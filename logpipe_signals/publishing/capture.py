@@ -22,16 +22,19 @@ from django.db import connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
-from logpipe_signals.publishing import bulk, deletes, outbox, plans, saves
+from logpipe_signals.publishing import bulk, deletes, m2m, outbox, plans, saves
 from logpipe_signals.publishing.transactions import atomic_once
+from logpipe_signals.registry import publications
 
 _MARK = "_logpipe_signals_wrapped"
 
 
 def connect() -> None:
     """Begin to capture. Doing it again changes nothing; models and publications that come later are captured too."""
+    m2m.connect()
     if hasattr(models.Model.save_base, _MARK):
         return
+    publications.hooks.append(m2m.connect)
     _wrap(models.Model, "save_base", _save_base)
     _wrap(Collector, "delete", _delete)
     _wrap(Collector, "can_fast_delete", _can_fast_delete)

@@ -22,8 +22,9 @@ from logpipe_signals.registry import Publication, publications
 
 
 def is_published(model: Model) -> bool:
-    """Tell whether a deleted row of this class leaves a message."""
-    return any(p.options.delete != "ignore" for p in publications.for_model(model))
+    """Tell whether a deleted row of this class leaves a message, its own or that of a row that shows it."""
+    plan = plan_for(model)
+    return plan is not None and (bool(plan.shown) or any(p.options.delete != "ignore" for p in plan.own))
 
 
 def concerns(collector: Collector) -> bool:
@@ -38,11 +39,11 @@ class Departure:
 
     def __init__(self, collector: Collector) -> None:
         self.using = str(collector.using)
-        self._gone = [
-            intent
-            for model, instances in collector.data.items()
-            for intent in departing(model, [i for i in instances if not opted_out(i)], self.using)
-        ]
+        self._gone: list[outbox.Intent] = []
+        for model, collected in collector.data.items():
+            instances = [instance for instance in collected if not opted_out(instance)]
+            publish_showing(model, [instance.pk for instance in instances], self.using)
+            self._gone += departing(model, instances, self.using)
         self._repointed = {
             publication: before.read_locked(publication, self.using, list(pks))
             for publication, pks in _repointed(collector, self.using).items()
@@ -65,6 +66,35 @@ def departing(model: Model, instances: list[Any], using: str) -> Iterator[outbox
             yield outbox.delete(publication, instance, using)
 
 
+def publish_showing(model: Model, pks: list[Any], using: str, *, moved: bool = False, written: bool = False) -> None:
+    """
+    Publish the rows of other models that show these, of any number, which are about to be deleted.
+
+    Args:
+        moved: They are about to be written: publish what they may move away from.
+        written: They were written: leave out what shows only that they are there.
+    """
+    plan = plan_for(model)
+    for shown in plan.shown if plan is not None and pks else ():
+        if (moved and not shown.moves) or (written and shown.link_alone):
+            continue
+        if publishable([shown.publication]):
+            for start in range(0, len(pks), before.ROWS_A_READ):
+                shown.publish_all(own_pks(shown.model, model, pks[start : start + before.ROWS_A_READ], using), using)
+
+
+def own_pks(model: Model, written: Model, pks: list[Any], using: str) -> list[Any]:
+    """Return a table's own primary keys for written rows of another of its multi-table family."""
+    concrete, model = concrete_of(written), concrete_of(model)
+    if model is concrete:
+        return pks
+    if model in concrete._meta.get_parent_list():
+        link = parent_link(concrete, model)
+        return list(concrete._base_manager.using(using).filter(pk__in=pks).values_list(link, flat=True))
+    link = parent_link(model, concrete)
+    return list(model._base_manager.using(using).filter(**{f"{link}__in": pks}).values_list("pk", flat=True))
+
+
 def _repointed(collector: Collector, using: str) -> dict[Publication, set[Any]]:
     """Return the published rows whose foreign keys the delete sets: to NULL, to a default."""
     found: dict[Publication, set[Any]] = defaultdict(set)
@@ -74,7 +104,7 @@ def _repointed(collector: Collector, using: str) -> dict[Publication, set[Any]]:
             continue
         pks = [pk for some in collected for pk in _primary_keys(some)]
         for publication in publishable((*plan.own, *plan.descendants)):
-            found[publication].update(_own_primary_keys(publication, field.model, pks, using))
+            found[publication].update(own_pks(publication.concrete_model, field.model, pks, using))
     return found
 
 
@@ -82,13 +112,3 @@ def _primary_keys(collected: Any) -> list[Any]:
     if isinstance(collected, models.QuerySet):
         return list(collected.values_list("pk", flat=True))
     return [instance.pk for instance in collected]
-
-
-def _own_primary_keys(publication: Publication, written: Model, pks: list[Any], using: str) -> list[Any]:
-    """Return the publication's own primary keys for rows of the table that was written, which may be its parent's."""
-    concrete = concrete_of(written)
-    if publication.concrete_model is concrete:
-        return pks
-    link = parent_link(publication.concrete_model, concrete)
-    children = publication.concrete_model._base_manager.using(using).filter(**{f"{link}__in": pks})
-    return list(children.values_list("pk", flat=True))

@@ -40,6 +40,7 @@ class Save:
         self._own = publishable(plan.own, instance)
         self._ancestors = tuple(p for p in publishable(plan.ancestors, instance) if self._writes(p.concrete_model))
         self._descendants = () if force_insert and not raw else publishable(plan.descendants, instance)
+        self._shown = tuple(shown for shown in plan.written_shown if publishable([shown.publication], instance))
         self._old: dict[Publication, models.Model] = {}
         self._predicted: list[outbox.Intent] | None = None
 
@@ -47,6 +48,9 @@ class Save:
         """Look at the rows as they are, before they are written, where that matters."""
         if self._inserts:
             return
+        for shown in self._shown:
+            if shown.moves:
+                shown.publish(self.instance, self.using)
         concerned = (*self._own, *self._ancestors, *self._descendants)
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
         if needed and concerned == self._own and rekeying.serves(self._own, self.using):
@@ -64,6 +68,9 @@ class Save:
         if self._predicted is not None:
             intents = rekeying.corrections(self._predicted, intents)
         outbox.write(self.using, intents)
+        for shown in self._shown:
+            if shown.moves or not self._inserts:
+                shown.publish(self.instance, self.using)
 
     def capture_if_written(self) -> None:
         """Write them if the rows are there: something was raised, perhaps after they were written."""

@@ -195,6 +195,24 @@ def test_a_manager_that_does_not_publish_sets() -> None:
     assert "PublishingManager" in str(found.hint)
 
 
+def test_a_watched_field_that_is_not_there() -> None:
+    publishes("checked", Good, watch=["nobody"])(Visit)
+    assert "nobody" in only(check_publications(), "E016").msg
+
+
+@pytest.mark.parametrize("path", ["nobody", "guest", "cage__nobody"])
+def test_a_related_path_that_leads_nowhere(path: str) -> None:
+    other = type("Other", (publications.for_model(Animal)[0].serializer_classes[0],), {"MESSAGE_TYPE": "other"})
+    publishes("checked", other, related=[path])(Animal)
+    assert path.rpartition("__")[2] in only(check_publications(), "E017").msg
+
+
+def test_a_related_model_whose_sets_are_not_published() -> None:
+    other = type("Other", (publications.for_model(Animal)[0].serializer_classes[0],), {"MESSAGE_TYPE": "other"})
+    publishes("checked", other, related=["cage"])(Animal)
+    assert "zoo.Cage" in only(check_publications(), "W007").msg
+
+
 # --- subscriptions ----------------------------------------------------------------------------------------------------
 
 

@@ -191,3 +191,74 @@ class Watched(models.Model):
     note = models.CharField(max_length=50, blank=True)
 
     objects = PublishingManager()
+
+
+# --- relations --------------------------------------------------------------------------------------------------------
+
+
+class Region(models.Model):
+    """Shown two steps away."""
+
+    name = models.CharField(max_length=50)
+
+    objects = PublishingManager()
+
+
+class Address(models.Model):
+    """Shown by what points to it."""
+
+    street = models.CharField(max_length=50)
+    region = models.ForeignKey(Region, null=True, on_delete=models.SET_NULL)
+
+    objects = PublishingManager()
+
+
+class Label(models.Model):
+    """Shown by what it is linked to; its links count even where its rows do not."""
+
+    name = models.CharField(max_length=50)
+
+    objects = PublishingManager()
+
+
+@publishes(
+    "orders",
+    "tests.zoo.serializers.OrderSerializer",
+    related=["address", "address__region", "lines", "labels", "parcels"],
+)
+class Order(models.Model):
+    """Shows an address, its lines, labels, and parcels by way of a model in between."""
+
+    number = models.CharField(max_length=50)
+    address = models.ForeignKey(Address, null=True, on_delete=models.SET_NULL)
+    labels = models.ManyToManyField(Label, related_name="orders")
+    stickers = models.ManyToManyField(Label, related_name="stuck_to")
+
+    objects = PublishingManager()
+
+
+class Line(models.Model):
+    """Points to the order that shows it."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    text = models.CharField(max_length=50)
+
+    objects = PublishingManager()
+
+
+class Parcel(models.Model):
+    """Linked to orders by a model of its own."""
+
+    name = models.CharField(max_length=50)
+    orders = models.ManyToManyField(Order, through="Packing", related_name="parcels")
+
+    objects = PublishingManager()
+
+
+class Packing(models.Model):
+    """The link of an order and a parcel."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="packings")
+    parcel = models.ForeignKey(Parcel, on_delete=models.CASCADE)
+
+    objects = PublishingManager()

@@ -163,3 +163,14 @@ class WatchedSerializer(serializers.ModelSerializer):
     class Meta:
         model = models.Watched
         fields = ["id", "email", "price"]
+
+
+class OrderSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "order"
+    VERSION = 1
+
+    lines = serializers.SlugRelatedField(slug_field="text", many=True, read_only=True)
+
+    class Meta:
+        model = models.Order
+        fields = ["id", "number", "address", "lines", "labels", "stickers"]

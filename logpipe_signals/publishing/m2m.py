@@ -1,0 +1,56 @@
+"""
+Many-to-many links: added, removed, set or cleared, from either side, they publish the rows that show them.
+
+Django sends m2m_changed in the transaction of the change. It is received for the tables of shown relations only: a
+receiver for all of them would cost every project its fast adds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models.signals import m2m_changed
+
+from logpipe_signals.publishing import plans, setwise
+from logpipe_signals.publishing.related import Link
+from logpipe_signals.publishing.suspend import opted_out, publishable
+from logpipe_signals.publishing.transactions import atomic_once
+
+DONE = ("post_add", "post_remove", "post_clear")
+
+
+def connect() -> None:
+    """Receive the changes of every link that a publication shows; doing it again adds what is new."""
+    for through in plans.links():
+        m2m_changed.connect(_changed, sender=through, dispatch_uid=f"logpipe_signals.m2m.{through._meta.label}")
+
+
+def _changed(
+    sender: type[models.Model],
+    instance: models.Model,
+    action: str,
+    reverse: bool,
+    pk_set: set[Any] | None,
+    using: str,
+    **_: Any,
+) -> None:
+    if opted_out(instance):
+        return
+    for link in plans.links().get(sender, ()):
+        if publishable([link.publication]):
+            near = link.reverse == reverse
+            _publish(link, instance, action, pk_set, near=near, using=using)
+
+
+def _publish(
+    link: Link, instance: models.Model, action: str, pk_set: set[Any] | None, *, near: bool, using: str
+) -> None:
+    """Publish what shows the link; `near`: the instance is on the near side, and the links' others are in pk_set."""
+    with atomic_once(using):
+        if near and action in DONE and (pk_set or action == "post_clear"):
+            setwise.publish(link.publication, using, **{link.holder: instance.pk})
+        elif not near and action == "pre_clear":
+            setwise.publish(link.publication, using, **{link.far: instance.pk})
+        elif not near and action in DONE and pk_set:
+            setwise.publish(link.publication, using, **{f"{link.holder}__in": pk_set})
