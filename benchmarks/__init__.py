@@ -1,5 +1,5 @@
 """
-The speed figures: `python -m benchmarks` measures them on a real Kafka and a real PostgreSQL and prints them as a table.
+The speed figures: `python -m benchmarks` measures them on a real Kafka and PostgreSQL and prints them as a table.
 
 Every figure is a ratio between two sides that ran in turns in one run, or a number that does not depend on the machine
 (statements, megabytes), or a bound on time. What the other side is:

@@ -10,7 +10,7 @@ travels in headers, and on a log without headers in a `meta` member at the end o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from logpipe_signals import formats
@@ -75,6 +75,9 @@ class Meta:
         return cls(**texts, sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0)
 
 
+_NO_META = Meta()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
     """A message with its type and version."""
@@ -99,9 +102,7 @@ class Envelope:
 
     def render(self, format_code: str, *, meta_in_body: bool = False) -> bytes:
         """Return `format:body`, with the members in django-logpipe's order."""
-        body: dict[str, Any] = {"type": self.type, "version": self.version, "message": self.message}
-        if self.producer:
-            body["producer"] = self.producer
+        body = body_of(self.type, self.version, self.message, self.producer)
         if meta_in_body and (member := self.meta.as_member()):
             body["meta"] = {**member, "headers": dict(self.headers)} if self.headers else member
         return formats.render(format_code, body)
@@ -115,15 +116,22 @@ class Envelope:
             MalformedEnvelope: The bytes are no envelope.
         """
         body = _body(value)
-        envelope = cls(
+        meta = Meta.from_headers(headers) if headers else _NO_META
+        return cls(
             type=_member(body, "type", str),
             version=_member(body, "version", int),
             message=_member(body, "message", object),
             producer=str(body.get("producer") or ""),
-            meta=Meta.from_member(body.get("meta")),
+            meta=Meta.from_member(body["meta"]) if meta == _NO_META and "meta" in body else meta,
         )
-        from_headers = Meta.from_headers(headers)
-        return replace(envelope, meta=from_headers) if from_headers != Meta() else envelope
+
+
+def body_of(message_type: str, version: int, message: Any, producer: str = "") -> dict[str, Any]:
+    """Return the body of a message without `meta`, with the members in django-logpipe's order."""
+    body: dict[str, Any] = {"type": message_type, "version": version, "message": message}
+    if producer:
+        body["producer"] = producer
+    return body
 
 
 def _body(value: bytes | str) -> Mapping[str, Any]:

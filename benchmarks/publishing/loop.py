@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.publishing.backlog import TOPIC, wait_in_outbox
 from confluent_kafka import Producer
 from rest_framework.renderers import JSONRenderer
 
+from benchmarks.publishing.backlog import TOPIC, wait_in_outbox
 from logpipe_signals.models import OutboxRow
 from testproject.people.models import Person
 from testproject.people.serializers import PersonSerializer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from django.test.utils import override_settings
 from django.conf import settings
+from django.test.utils import override_settings
 
 from benchmarks.publishing.backlog import wait_in_outbox
 from logpipe_signals.publishing.relay import drain

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import connections, models
 from django.db.models.functions import Now
 
+from logpipe_signals.models.expressions import array_text
 from logpipe_signals.models.leases import Lease, LeaseKind
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ class OutboxQuerySet(models.QuerySet["OutboxRow"]):
         sql = f"""
             DELETE FROM {OutboxRow._meta.db_table} AS pending
             USING {Lease._meta.db_table} AS lease, unnest(%s::int[], %s::bigint[]) AS held (lane, token)
-            WHERE pending.id = ANY(%s) AND pending.lane = held.lane
+            WHERE pending.id = ANY(%s::bigint[]) AND pending.lane = held.lane
             AND lease.kind = %s AND lease.number = held.lane AND lease.token = held.token"""  # noqa: S608
         with connections[self.db].cursor() as cursor:
-            cursor.execute(sql, [list(lanes), list(numbers), list(ids), LeaseKind.LANE.value])
+            cursor.execute(sql, [array_text(lanes), array_text(numbers), array_text(ids), LeaseKind.LANE.value])
             return int(cursor.rowcount)
 
 

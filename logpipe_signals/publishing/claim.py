@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from logpipe_signals.models import OutboxRow
+from logpipe_signals.models.expressions import array_text
 from logpipe_signals.publishing import clock
 from logpipe_signals.registry import publications
 
@@ -261,8 +262,8 @@ def _postgresql(scope: Scope) -> Query:
             ORDER BY id LIMIT %s
         ) AS found
         ORDER BY turn, found.id LIMIT %s"""  # noqa: S608  (names of our own columns and table)
-    names, hidden = list(scope.names), list(scope.hidden)
-    return sql, [list(lanes), list(after), scope.priority, names, hidden, scope.share, scope.limit]
+    hidden, names = array_text(scope.hidden), list(scope.names)
+    return sql, [array_text(lanes), array_text(after), scope.priority, names, hidden, scope.share, scope.limit]
 
 
 def _portable(vendor: str, scope: Scope) -> Query:
@@ -285,5 +286,7 @@ def _marks(values: Sequence[object]) -> str:
 
 def _row(values: Sequence[Any]) -> ClaimedRow:
     row = ClaimedRow(*values)
+    if row.payload is None and row.headers is None:
+        return row
     headers = json.loads(row.headers) if isinstance(row.headers, str) else row.headers
     return row._replace(payload=bytes(row.payload) if row.payload is not None else None, headers=headers)

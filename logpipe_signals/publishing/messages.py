@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from logpipe_signals import formats
 from logpipe_signals.backend.base import Headers, Message
-from logpipe_signals.envelope import DELETED_SUFFIX, Envelope, Meta
+from logpipe_signals.envelope import DELETED_SUFFIX, IDENTITY_HEADER, Envelope, Meta, body_of
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.keys import pk_text
 from logpipe_signals.models.outbox import Operation
@@ -20,14 +22,12 @@ from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.reading import ERROR_MEMBER, version_label
 from logpipe_signals.registry import Publication, SerializerClass
 
-NO_META = Meta()
-
 
 class NotSerialisable(LogPipeError):
     """What capture kept of a deleted row, or of a change, is an error instead of a message."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Outgoing:
     """Messages that belong together: all versions of one row, and the outbox rows they settle when acknowledged."""
 
@@ -80,36 +80,42 @@ class Wire:
         extra: Mapping[str, str],
     ) -> Message:
         """Return the message of one version: `label` is its (type, version), `extra` its further headers."""
-        meta = self.meta(f"{label[0]}:{pk_text(publication.model, pk)}", operation)
-        value = self._body(label, message, meta, operation, extra)
-        return Message(topic=publication.topic, key=key, value=value, headers=self.headers(meta, extra))
+        identity = f"{label[0]}:{pk_text(publication.model, pk)}"
+        # A delete tells in its body which row it is about, whatever the log.
+        if self.headers_supported and operation == Operation.UPSERT:
+            value = formats.render(self.format_code, body_of(*label, message, self.producer))
+        else:
+            value = self._telling_all(label, message, identity, operation, extra)
+        return Message(topic=publication.topic, key=key, value=value, headers=self.headers(identity, operation, extra))
 
-    def meta(self, identity: str, operation: Operation) -> Meta:
-        """Return what a message says of itself."""
-        return Meta(identity=identity, source=self.source, sequence=self.sequence, operation=operation.value)
-
-    def headers(self, meta: Meta, extra: Mapping[str, str]) -> Headers:
+    def headers(self, identity: str, operation: Operation, extra: Mapping[str, str]) -> Headers:
         """Return the headers of a message, on a log that has some."""
         if not self.headers_supported:
             return ()
-        own = meta.as_headers()
+        own = ((IDENTITY_HEADER, identity.encode()), *self._shared_headers[operation])
         return (*own, *((name, value.encode()) for name, value in extra.items())) if extra else own
 
-    def _body(
-        self, label: tuple[str, int], message: Any, meta: Meta, operation: Operation, extra: Mapping[str, str]
+    @cached_property
+    def _shared_headers(self) -> Mapping[Operation, Headers]:
+        return {operation: self._meta("", operation).as_headers() for operation in Operation}
+
+    def _meta(self, identity: str, operation: Operation) -> Meta:
+        return Meta(identity=identity, source=self.source, sequence=self.sequence, operation=operation.value)
+
+    def _telling_all(
+        self, label: tuple[str, int], message: Any, identity: str, operation: Operation, extra: Mapping[str, str]
     ) -> bytes:
-        # A delete tells in its body which row it is about, whatever the log.
-        in_body = not self.headers_supported or operation != Operation.UPSERT
+        """Return a body that says what else stands in headers."""
         suffix = "" if operation == Operation.UPSERT else DELETED_SUFFIX
         envelope = Envelope(
             type=label[0] + suffix,
             version=label[1],
             message=message,
             producer=self.producer,
-            meta=meta if in_body else NO_META,
+            meta=self._meta(identity, operation),
             headers=extra if not self.headers_supported else {},
         )
-        return envelope.render(self.format_code, meta_in_body=in_body)
+        return envelope.render(self.format_code, meta_in_body=True)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,7 @@ class MessageMaker:
         return f"{message_type}:{pk_text(self.publication.model, pk)}"
 
     def _tombstone(self, pk: Any, row: ClaimedRow, operation: Operation) -> Message:
-        headers = self.wire.headers(self.wire.meta(self.identity(pk), operation), row.headers or {})
+        headers = self.wire.headers(self.identity(pk), operation, row.headers or {})
         return Message(topic=self.publication.topic, key=row.key, value=None, headers=headers)
 
     def _outgoing(

@@ -12,13 +12,13 @@ State, not history: one read of the rows' present state a publication, every ver
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import models
+from django.db import connections, models
 
 from logpipe_signals.backend.base import Message
 from logpipe_signals.keys import decode_pk, lane_of, pk_text
+from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
@@ -29,8 +29,7 @@ SERIALISE_CHUNK = 250
 Data = tuple[Any, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Row(NamedTuple):
     """One row's intents, with what was read of it."""
 
     pk: Any
@@ -40,6 +39,10 @@ class _Row:
     """The data of each version; or what serialising raised."""
     wanted: bool
     """Whether `when=` lets it be published."""
+
+    def has_but_upserts_of(self, key: str) -> bool:
+        """Tell whether nothing happened to the row but changes, under the key that it has now: the usual case."""
+        return all(intent.operation == Operation.UPSERT and intent.key == key for intent in self.intents)
 
     def of(self, *operations: Operation) -> list[ClaimedRow]:
         return [intent for intent in self.intents if intent.operation in operations]
@@ -57,7 +60,7 @@ class StateBatch:
     def prepare(self, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
         """Read, serialise and decide; what comes of it goes into the batch."""
         by_pk = self._by_primary_key(intents, batch)
-        states = self._read(list(by_pk))
+        states = self._read(by_pk)
         wanted = self._wanted(states)
         data = self._serialise(list(states.values()), progressed)
         self._owned = self._keys_owned(intents)
@@ -78,10 +81,12 @@ class StateBatch:
                 found.setdefault(pk, []).append(intent)
         return found
 
-    def _read(self, pks: list[Any]) -> dict[Any, models.Model]:
+    def _read(self, by_pk: Mapping[Any, Sequence[ClaimedRow]]) -> dict[Any, models.Model]:
         """Read from the database that was written, past any router, default manager or replica."""
         options = self.publication.options
-        queryset = self._rows().filter(pk__in=pks)
+        texts = [intents[0].object_id for intents in by_pk.values()]
+        vendor = connections[self.using].vendor
+        queryset = self._rows().filter(with_pks(self.publication.model, texts, list(by_pk), vendor))
         if options.select_related:
             queryset = queryset.select_related(*options.select_related)
         if options.prefetch_related:
@@ -160,15 +165,24 @@ class StateBatch:
 
     def _there(self, row: _Row, state: models.Model, data: Data, batch: Batch) -> None:
         key = self._key(row.pk, data)
+        if row.wanted and row.has_but_upserts_of(key):
+            self._send(row, state, data, key, row.intents, batch)
+            return
         deletes = row.of(Operation.DELETE)
         current = sorted([*row.of(Operation.UPSERT), *(intent for intent in deletes if intent.key == key)])
         here = self._in_this_lane(current, key, batch)
         if here and row.wanted:
-            batch.outgoing.append(self.make.sent(row.pk, here, key, self._upserts(row.pk, key, state, data, here)))
+            self._send(row, state, data, key, here, batch)
         elif here:
             batch.outgoing.append(self.make.sent(row.pk, here, key, self._retractions(row.pk, key, data)))
         given_up = [*row.of(Operation.RETRACT), *(intent for intent in deletes if intent.key != key)]
         self._give_up(row.pk, given_up, key, batch)
+
+    def _send(
+        self, row: _Row, state: models.Model, data: Data, key: str, intents: list[ClaimedRow], batch: Batch
+    ) -> None:
+        messages = self._upserts(row.pk, key, state, data, intents)
+        batch.outgoing.append(self.make.sent(row.pk, intents, key, messages))
 
     def _in_this_lane(self, intents: list[ClaimedRow], key: str, batch: Batch) -> list[ClaimedRow]:
         elsewhere = [intent for intent in intents if intent.key != key]
