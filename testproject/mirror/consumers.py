@@ -5,4 +5,5 @@ from testproject.mirror.serializers import CityCopySerializer, CountryCopySerial
 
 subscribes("people")(PersonCopySerializer)
 subscribes("countries")(CountryCopySerializer)
-subscribes("cities")(CityCopySerializer)
+# Many and simple: applied set-wise, without save() and signals.
+subscribes("cities", bulk=True)(CityCopySerializer)
