@@ -101,6 +101,9 @@ class Verdict:
     stale: Sequence[Entry] = field(default=())
     """What was appended late, with a lower sequence than one before it."""
 
+    repeated: int = 0
+    """How many messages told a state that one before had told: what a backfill or a second try sends."""
+
     @property
     def holds(self) -> bool:
         """Tell whether every promise held."""
@@ -139,6 +142,7 @@ def judge(changes: Iterable[Change], entries: Iterable[Entry], *, strict: bool =
         versions=sum(map(len, history.of_row.values())),
         entries=len(log),
         stale=stale_in(log),
+        repeated=len(log) - len({(entry.row, entry.key, entry.state) for entry in log}),
     )
 
 

@@ -62,13 +62,16 @@ class World:
             **log.environment,
             "LOGPIPE_MUTATION": mutation,
         }
+        self._programs: list[Program] = []
         self.relays = [self.program(f"relay{n}", "manage.py", "run_relay") for n in range(relays)]
         self.writers = [self._writer(n, writer_options) for n in range(writers)]
         log.begin()
 
     def program(self, name: str, *arguments: str) -> Program:
         """Return another program of this world, not started yet."""
-        return Program(name, arguments, environment=self.environment, folder=self.folder)
+        program = Program(name, arguments, environment=self.environment, folder=self.folder)
+        self._programs.append(program)
+        return program
 
     def _writer(self, number: int, options: Sequence[str]) -> Program:
         seed = str(self.chance.randrange(2**32))
@@ -106,7 +109,7 @@ class World:
 
     def stop(self) -> None:
         """End everybody at once, whatever happened."""
-        for program in [*self.writers, *self.relays]:
+        for program in self._programs:
             program.kill()
 
     # --- what it looks like -------------------------------------------------------------------------------------
@@ -138,7 +141,7 @@ class World:
     def wait_until(self, condition: Any, what: str, seconds: float = WORK_SECONDS) -> None:
         """Wait for a condition; when it does not come, tell what the processes said last."""
         if not wait_until(condition, timeout_seconds=seconds):
-            said = "\n".join(f"--- {p.name}:\n{p.output[-1500:]}" for p in [*self.relays, *self.writers])
+            said = "\n".join(f"--- {p.name}:\n{p.output[-1500:]}" for p in self._programs)
             pending = self.count(PENDING)
             raise AssertionError(
                 f"LOGPIPE_SEED={self.seed}: not within {seconds} s: {what}. {pending} pending.\n{said}"
