@@ -15,6 +15,7 @@ from logpipe_signals.envelope import Meta
 from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions
 
 LONGEST_IDENTITY = 255
+_encoder = json.JSONEncoder(sort_keys=True, default=str)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +90,7 @@ class Refused:
 
 def identity_of(message_type: str, lookup_values: Mapping[str, Any]) -> str:
     """Return the identity of a message that carries none: its type and its lookup fields."""
-    return f"{message_type}:{json.dumps(lookup_values, sort_keys=True, default=str)}" if lookup_values else ""
+    return f"{message_type}:{_encoder.encode(lookup_values)}" if lookup_values else ""
 
 
 def storable(text: str) -> str:

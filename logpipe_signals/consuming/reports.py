@@ -38,7 +38,7 @@ class BatchReport:
 
 def announce_batch(report: BatchReport, partition: TopicPartition, seconds: float) -> None:
     """Tell the world about a batch, after its commit."""
-    for incoming, instance in report.applied:
+    for incoming, instance in report.applied if signals.message_applied.receivers else ():
         sender = incoming.route.serializer_class
         signals.announce(signals.message_applied, sender, record=incoming.record, instance=instance)
     for incoming in report.stale:

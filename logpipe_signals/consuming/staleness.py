@@ -1,14 +1,14 @@
 """
 The staleness guard: a record older than what was applied for its identity, within its source, is dropped.
 
-So a relay that was frozen, a replay, or partitions that were added can neither resurrect nor regress a row. One
-set-wise read and one set-wise write a batch, in the transaction of the rows; what they touch is locked until its end.
+So a relay that was frozen, a replay, or partitions that were added can neither resurrect nor regress a row. At most one
+set-wise read and one set-wise write a batch, in the transaction of the rows and before them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,7 @@ COLUMNS = ("digest", "identity", "deleted", "message_key", "applied_at", "sequen
 
 @dataclass(kw_only=True, slots=True)
 class Mark:
-    """What was applied last for an identity, as far as this batch knows."""
+    """What was applied last for an identity, as far as this batch knows. `moved`: it has to be written."""
 
     sequence: int
     key: str
@@ -40,16 +40,20 @@ def find_stale(batch: Sequence[Incoming], *, group: str, alias: str) -> set[int]
     """
     Return the `id()` of each record that is stale, and remember the others as applied.
 
-    Called in the transaction that applies them, after the position moved.
+    Called in the transaction that applies them, after the position moved. The write decides, and locks what it writes:
+    an identity that is newer by then is not written, and so found to be stale. Only where an identity has several
+    records here, or a key is retracted, does it have to be known before.
     """
     guarded = [(digest_of(each, group), each) for each in batch if is_guarded(each)]
     if not guarded:
         return set()
-    marks = _read({digest for digest, _ in guarded}, alias)
+    marks = _read(_to_be_read(guarded), alias)
     stale = {id(each) for digest, each in guarded if not _pass(digest, each, marks)}
     moved = {digest: mark for digest, mark in marks.items() if mark.moved}
     overtaken = moved.keys() - _write(moved, alias) if moved else set()
-    return stale | {id(each) for digest, each in guarded if digest in overtaken}
+    if overtaken:
+        stale |= {id(each) for digest, each in guarded if digest in overtaken and not _is_retraction(each)}
+    return stale
 
 
 def is_guarded(incoming: Incoming) -> bool:
@@ -65,24 +69,38 @@ def digest_of(incoming: Incoming, group: str) -> UUID:
     return UUID(bytes=hashlib.blake2b(text, digest_size=16).digest())
 
 
+def _is_retraction(incoming: Incoming) -> bool:
+    return incoming.meta.operation == RETRACT
+
+
+def _to_be_read(guarded: Sequence[tuple[UUID, Incoming]]) -> set[UUID]:
+    seen: set[UUID] = set()
+    wanted: set[UUID] = set()
+    for digest, each in guarded:
+        if digest in seen or _is_retraction(each):
+            wanted.add(digest)
+        seen.add(digest)
+    return wanted
+
+
 def _pass(digest: UUID, incoming: Incoming, marks: dict[UUID, Mark]) -> bool:
     """Tell whether a record is new enough, and take note of it if so. Equal is: versions leave from one read."""
     mark, sequence, key = marks.get(digest), incoming.meta.sequence, storable(incoming.record.key_text)
     older = mark is not None and sequence < mark.sequence
-    if incoming.meta.operation == RETRACT:
+    if _is_retraction(incoming):
         # It is about a key, not about the row: stale only where the row has come back to that key since.
         return not (mark is not None and older and mark.key == key)
     if older:
         return False
-    if mark is None or sequence > mark.sequence or mark.deleted != incoming.is_delete:
-        identity = stored_identity(incoming.identity)
-        marks[digest] = Mark(sequence=sequence, key=key, deleted=incoming.is_delete, identity=identity, moved=True)
+    identity = stored_identity(incoming.identity)
+    marks[digest] = Mark(sequence=sequence, key=key, deleted=incoming.is_delete, identity=identity, moved=True)
     return True
 
 
-def _read(digests: Iterable[UUID], alias: str) -> dict[UUID, Mark]:
-    """Read and lock what is known, in one order for everybody."""
-    rows = AppliedSequence.objects.using(alias).filter(digest__in=digests).order_by("digest").select_for_update()
+def _read(digests: Collection[UUID], alias: str) -> dict[UUID, Mark]:
+    if not digests:
+        return {}
+    rows = AppliedSequence.objects.using(alias).filter(digest__in=digests)
     found = rows.values_list("digest", "sequence", "message_key", "deleted")
     return {digest: Mark(sequence=sequence, key=key, deleted=deleted) for digest, sequence, key, deleted in found}
 
@@ -101,32 +119,59 @@ def _write(marks: Mapping[UUID, Mark], alias: str) -> set[UUID]:
 
 def _write_some(marks: Sequence[tuple[UUID, Mark]], alias: str) -> set[UUID]:
     connection = connections[alias]
-    fields: list[Any] = [AppliedSequence._meta.get_field(name) for name in COLUMNS]
-    now = timezone.now()
-    rows = [(digest, m.identity, m.deleted, m.key, now, m.sequence) for digest, m in marks]
-    values = [f.get_db_prep_save(value, connection) for row in rows for f, value in zip(fields, row, strict=True)]
+    columns = [
+        [digest for digest, _ in marks],
+        [mark.identity for _, mark in marks],
+        [mark.deleted for _, mark in marks],
+        [mark.key for _, mark in marks],
+        [timezone.now()] * len(marks),
+        [mark.sequence for _, mark in marks],
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(_upsert(connection, len(rows)), values)
+        if connection.vendor == "postgresql":
+            cursor.execute(_insert(connection, _UNNEST) + _if_newer(connection), columns)
+        else:
+            cursor.execute(_insert(connection, _rows(len(marks))) + _if_newer(connection), _row_by_row(columns, alias))
         if connection.vendor != "mysql":
-            return {fields[0].to_python(digest) for (digest,) in cursor.fetchall()}
+            to_uuid = AppliedSequence._meta.get_field("digest").to_python  # type: ignore[union-attr]
+            return {to_uuid(digest) for (digest,) in cursor.fetchall()}
     stored = _read([digest for digest, _ in marks], alias)
     return {digest for digest, mark in marks if stored[digest].sequence <= mark.sequence}
 
 
-def _upsert(connection: BaseDatabaseWrapper, rows: int) -> str:
-    """Return the statement that writes so many rows where they are not older; with RETURNING, where there is that."""
+_UNNEST = "SELECT * FROM UNNEST(%s::uuid[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::bigint[])"
+
+
+def _rows(count: int) -> str:
+    row = f"({', '.join(['%s'] * len(COLUMNS))})"
+    return f"VALUES {', '.join([row] * count)}"
+
+
+def _row_by_row(columns: Sequence[Sequence[Any]], alias: str) -> list[Any]:
+    fields: list[Any] = [AppliedSequence._meta.get_field(name) for name in COLUMNS]
+    rows = zip(*columns, strict=True)
+    connection = connections[alias]
+    return [field.get_db_prep_save(value, connection) for row in rows for field, value in zip(fields, row, strict=True)]
+
+
+def _insert(connection: BaseDatabaseWrapper, rows: str) -> str:
+    quote = connection.ops.quote_name
+    names = ", ".join(map(quote, COLUMNS))
+    return f"INSERT INTO {quote(AppliedSequence._meta.db_table)} ({names}) {rows}"
+
+
+def _if_newer(connection: BaseDatabaseWrapper) -> str:
+    """Return the clause that keeps what is newer, and, where there is RETURNING, tells what was written."""
     quote = connection.ops.quote_name
     table = quote(AppliedSequence._meta.db_table)
-    digest, *others = (quote(name) for name in COLUMNS)
+    digest, *others = map(quote, COLUMNS)
     sequence = others[-1]
-    row = f"({', '.join(['%s'] * len(COLUMNS))})"
-    insert = f"INSERT INTO {table} ({digest}, {', '.join(others)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  (names of our own, values as parameters)
     if connection.vendor == "mysql":
         # Assigned from left to right: the sequence, which decides, comes last.
         newer = (f"{c} = IF(VALUES({sequence}) >= {sequence}, VALUES({c}), {c})" for c in others)
-        return f"{insert} ON DUPLICATE KEY UPDATE {', '.join(newer)}"
+        return f" ON DUPLICATE KEY UPDATE {', '.join(newer)}"
     newer = (f"{c} = excluded.{c}" for c in others)
     return (
-        f"{insert} ON CONFLICT ({digest}) DO UPDATE SET {', '.join(newer)} "
+        f" ON CONFLICT ({digest}) DO UPDATE SET {', '.join(newer)} "
         f"WHERE {table}.{sequence} <= excluded.{sequence} RETURNING {table}.{digest}"
     )

@@ -152,10 +152,29 @@ def test_an_identity_of_any_length_and_text_is_guarded():
 
 
 @pytest.mark.parametrize("records", [1, 40])
-def test_the_guard_costs_one_read_and_one_write_a_batch(records: int):
+def test_the_guard_costs_one_write_a_batch(records: int):
     for number in range(records):
         put_state("x", 1, number=number)
+    assert statements_of_guard(applied=records) == 1
+
+
+def test_identities_with_several_records_in_a_batch_cost_one_read_more():
+    for number in range(20):
+        put_state("x", 1, number=number)
+        put_state("y", 2, number=number)
+    assert statements_of_guard(applied=40) == 2
+
+
+def statements_of_guard(*, applied: int) -> int:
     with CaptureQueriesContext(connections["subscriber"]) as captured:
-        assert run().applied == records
-    of_guard = [query["sql"] for query in captured if "appliedsequence" in query["sql"]]
-    assert len(of_guard) == 2
+        assert run().applied == applied
+    return len([query for query in captured if "appliedsequence" in query["sql"]])
+
+
+def test_an_older_record_among_newer_ones_of_its_identity_is_dropped():
+    put_state("applied", 5)
+    run()
+    for sequence in (4, 7):
+        put_state(f"state {sequence}", sequence)
+    assert run() == Tally(handled=2, applied=1, stale=1)
+    assert names() == ["state 7"]
