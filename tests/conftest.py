@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 from django.conf import settings as django_settings
 
-from testproject.services import ServiceUnavailable, provided_kafka, provided_postgres
+from testproject.services import ServiceUnavailable, provided_kafka, provided_kinesis, provided_postgres
 
 VENDORS = {"postgres": "postgresql", "mariadb": "mysql"}
 
@@ -37,6 +37,16 @@ def kafka_broker() -> Iterator[str]:
     """Return the bootstrap servers of a real Kafka, started once a session; topics get three partitions."""
     with service_or_skip(provided_kafka(num_partitions=3)) as bootstrap_servers:
         yield bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def kinesis_endpoint() -> Iterator[str]:
+    """Return the URL of a kinesis-mock, started once a session, with credentials that it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, os.environ.get(name, "any"))
+        with service_or_skip(provided_kinesis(config={"SHARD_LIMIT": "10000"})) as endpoint_url:
+            yield endpoint_url
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +96,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka_broker" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
+        if "kinesis_endpoint" in getattr(item, "fixturenames", ()) or "kinesis" in _log_of(item):
+            item.add_marker("kinesis")
         _skip_on_another_database(item)
+
+
+def _log_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("log", "")) if callspec is not None else ""
 
 
 def _skip_on_another_database(item: pytest.Item) -> None:

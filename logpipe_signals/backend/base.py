@@ -202,8 +202,8 @@ class Subscription:
     assigned: Callable[[Sequence[TopicPartition]], None] = field(default=lambda partitions: None)
     revoked: Callable[[Sequence[TopicPartition]], None] = field(default=lambda partitions: None)
     gap_found: Callable[[Gap], None] = field(default=lambda gap: None)
-    peek_positions: ReadPositions | None = None
-    """Tells where the group stands in partitions that another process may own; None: `read_positions` will do."""
+    peek_positions: ReadPositions = _read_nothing
+    """Tells where the group stands in partitions that another process may own."""
     mark: Callable[[TopicPartition, Position], bool] = field(default=lambda partition, position: True)
     """
     Moves a stored position without a record, for logs with marks of their own: the end of a Kinesis shard, say. False:

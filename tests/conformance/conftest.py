@@ -10,13 +10,18 @@ import pytest
 from logpipe_signals.backend.base import Consumer, TopicPartition
 from tests.conformance.kafka_admin import KafkaAdmin
 from tests.conformance.logs import Log
+from tests.kinesis import make_shards
 
-WITHOUT: dict[str, frozenset[str]] = {"dummy": frozenset({"retention", "a size limit", "processes"})}
+WITHOUT: dict[str, frozenset[str]] = {
+    "dummy": frozenset({"retention", "a size limit", "processes"}),
+    # No stand-in for Kinesis drops records; the package's own tests do it for them.
+    "kinesis": frozenset({"retention", "tombstones", "kafka's partitions"}),
+}
 """What a log does not have, so that the promises about it say nothing (`pytest.mark.needs("retention")`)."""
 GROUP_TIMES = {"heartbeat_interval_ms": 300, "session_timeout_ms": 6000, "metadata_max_age_ms": 500}
 
 
-@pytest.fixture(params=["dummy", "database", "kafka", "confluent"])
+@pytest.fixture(params=["dummy", "database", "kafka", "confluent", "kinesis"])
 def log(request: pytest.FixtureRequest, logpipe_settings: Any) -> Iterator[Log]:
     """Return each log in turn; consumers that a test leaves open are closed."""
     made: Log = MAKERS[request.param](request, logpipe_settings)
@@ -124,9 +129,33 @@ def _kafka_log(name: str, backend: Any, request: pytest.FixtureRequest, logpipe_
     )
 
 
+def make_kinesis(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:
+    from logpipe_signals.backend import kinesis
+
+    endpoint_url = request.getfixturevalue("kinesis_endpoint")
+    logpipe_settings(
+        KINESIS_ENDPOINT_URL=endpoint_url,
+        KINESIS_REGION="eu-central-1",
+        KINESIS_FETCH_LIMIT=1000,
+        OFFSET_BACKEND="logpipe_signals.backend.kinesis.ModelOffsetStore",
+        LEASE_SECONDS=3,
+    )
+    return Log(
+        name="kinesis",
+        producer_class=kinesis.Producer,
+        consumer_class=kinesis.Consumer,
+        create_topic=make_shards,
+        too_large_bytes=1024 * 1024 + 1,
+        misses_topics=True,
+        partition_name=lambda number: f"shardId-{number:012}",
+        foreign_position="70",
+    )
+
+
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Any], Log]] = {
     "dummy": make_dummy,
     "database": make_database,
     "kafka": make_kafka,
     "confluent": make_confluent,
+    "kinesis": make_kinesis,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from logpipe_signals.backend.base import Consumer, Message, Producer, Record, Subscription, TopicPartition
+from logpipe_signals.backend.base import Consumer, Message, Position, Producer, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 
 PATIENCE_SECONDS = 60.0
@@ -29,12 +29,29 @@ class Log:
     misses_topics: bool = False
     """Whether reading a topic that is not there is an error; if not, the consumer waits for it."""
     client_options: dict[str, Any] = field(default_factory=dict)
+    partition_name: Callable[[int], str] = str
+    """What the log calls a partition of a new topic."""
+    foreign_position: Position = 70
+    """A position that no record of a small topic has."""
 
     def topic(self, partitions: int = 3) -> str:
         """Make a topic of a new name."""
         name = f"topic-{uuid.uuid4().hex[:12]}"
         self.create_topic(name, partitions)
         return name
+
+    def partition(self, topic: str, number: int = 0) -> TopicPartition:
+        """Return a partition of a topic that this log made."""
+        return TopicPartition(topic, self.partition_name(number))
+
+    def keys_by_partition(self, topic: str, count: int) -> dict[str, list[str]]:
+        """Send so many keys, and return which partition each went to."""
+        keys = [f"key-{number}" for number in range(count)]
+        places = self.send(topic, *[(key, b"") for key in keys])
+        found: dict[str, list[str]] = {}
+        for key, place in zip(keys, places, strict=True):
+            found.setdefault(place.partition, []).append(key)
+        return found
 
     def producer(self) -> Producer:
         """Return a producer."""

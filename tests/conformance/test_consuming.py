@@ -7,8 +7,9 @@ import time
 import pytest
 
 from logpipe_signals.backend.base import Gap, TopicPartition
+from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.exceptions import MissingTopicError
-from tests.conformance.logs import Log
+from tests.conformance.logs import PATIENCE_SECONDS, Log, poll_until
 
 pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
 
@@ -16,10 +17,11 @@ pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transact
 def test_a_record_says_where_it_stands_and_what_it_holds(log: Log) -> None:
     topic = log.topic(partitions=1)
     before = time.time() * 1000
-    log.send(topic, ("joe", b"json:{}"))
+    (place,) = log.send(topic, ("joe", b"json:{}"))
     (record,) = log.read(log.consumer(topic), 1)
-    assert record[:3] == (topic, "0", 0)
-    assert record[4:6] == (b"joe", b"json:{}")
+    assert record.topic_partition == log.partition(topic)
+    assert record[:3] == place
+    assert (record.key_text, record.value) == ("joe", b"json:{}")
     assert before - 5000 < record.timestamp < time.time() * 1000 + 5000
 
 
@@ -53,7 +55,7 @@ def test_positions_are_asked_for_what_is_assigned(log: Log) -> None:
     asked: list[TopicPartition] = []
     consumer = log.consumer(topic, read_positions=lambda partitions: asked.extend(partitions) or {})
     consumer.poll(max_records=10, timeout_seconds=0.5)
-    assert sorted(asked) == [TopicPartition(topic, number) for number in "012"]
+    assert sorted(asked) == [log.partition(topic, number) for number in range(3)]
 
 
 def test_several_topics_are_read_by_one_consumer(log: Log) -> None:
@@ -76,18 +78,13 @@ def test_poll_gives_no_more_than_it_was_asked_for(log: Log) -> None:
 
 def test_a_long_partition_does_not_keep_a_short_one_waiting(log: Log) -> None:
     topic = log.topic(partitions=2)
-    long, short = _keys_of_two_partitions(log, topic)
-    for _ in range(6):
-        log.send(topic, *[(long, b"x" * 1000) for _ in range(500)])
-    log.send(topic, (short, b"here"))
-    values = [record.value for record in log.read(log.consumer(topic), 3003)]
-    assert values.index(b"here") < 3002
-
-
-def _keys_of_two_partitions(log: Log, topic: str) -> list[str]:
-    places = {place.partition: key for key in ("a", "k1") for place in log.send(topic, (key, b""))}
-    assert len(places) == 2, "the two keys share a partition: choose others"
-    return [places["0"], places["1"]]
+    long, short = log.keys_by_partition(topic, 400).values()
+    for _ in range(12):
+        log.send(topic, *[(key, b"x" * 1000) for key in long])
+    log.send(topic, (short[0], b"here"))
+    sent = 400 + 12 * len(long) + 1
+    values = [record.value for record in log.read(log.consumer(topic), sent)]
+    assert values.index(b"here") < sent - 1
 
 
 def test_poll_comes_back_empty_in_time_and_does_not_spin(log: Log) -> None:
@@ -110,7 +107,7 @@ def test_without_a_group_all_partitions_are_read(log: Log) -> None:
     topic = log.topic(partitions=3)
     consumer = log.consumer(topic)
     consumer.poll(max_records=10, timeout_seconds=0.5)
-    assert consumer.assignment() == {TopicPartition(topic, number) for number in "012"}
+    assert consumer.assignment() == {log.partition(topic, number) for number in range(3)}
 
 
 def test_seek_goes_back_and_forth(log: Log) -> None:
@@ -118,7 +115,7 @@ def test_seek_goes_back_and_forth(log: Log) -> None:
     log.send(topic, *[("a", b"%d" % number) for number in range(5)])
     consumer = log.consumer(topic)
     records = log.read(consumer, 5)
-    consumer.seek(TopicPartition(topic, "0"), consumer.position_after(records[1]))
+    consumer.seek(log.partition(topic), consumer.position_after(records[1]))
     assert [record.value for record in log.read(consumer, 3)] == [b"2", b"3", b"4"]
 
 
@@ -127,7 +124,7 @@ def test_seek_to_no_position_goes_where_a_new_reader_starts(log: Log) -> None:
     log.send(topic, ("a", b"1"), ("a", b"2"))
     consumer = log.consumer(topic)
     log.read(consumer, 2)
-    consumer.seek(TopicPartition(topic, "0"), None)
+    consumer.seek(log.partition(topic), None)
     assert [record.value for record in log.read(consumer, 2)] == [b"1", b"2"]
 
 
@@ -136,15 +133,15 @@ def test_seek_forgets_what_the_iterator_read_ahead(log: Log) -> None:
     log.send(topic, *[("a", b"%d" % number) for number in range(5)])
     consumer = log.consumer(topic)
     log.read(consumer, 5)
-    consumer.seek(TopicPartition(topic, "0"), None)
+    consumer.seek(log.partition(topic), None)
     first = next(consumer)
-    consumer.seek(TopicPartition(topic, "0"), None)
+    consumer.seek(log.partition(topic), None)
     assert [record.value for record in (first, next(consumer))] == [b"0", b"0"]
 
 
 def test_a_paused_partition_gives_nothing_until_it_is_resumed(log: Log) -> None:
     topic = log.topic(partitions=1)
-    partition = TopicPartition(topic, "0")
+    partition = log.partition(topic)
     consumer = log.consumer(topic)
     consumer.poll(max_records=10, timeout_seconds=0.5)
     consumer.pause([partition])
@@ -166,7 +163,7 @@ def test_end_positions_are_behind_the_last_records(log: Log) -> None:
     log.send(topic, ("a", b"1"), ("a", b"2"))
     consumer = log.consumer(topic)
     last = log.read(consumer, 2)[-1]
-    partition = TopicPartition(topic, "0")
+    partition = log.partition(topic)
     assert consumer.end_positions([partition]) == {partition: consumer.position_after(last)}
 
 
@@ -215,20 +212,18 @@ def test_a_new_partition_is_picked_up(log: Log) -> None:
     consumer = log.consumer(topic)
     consumer.poll(max_records=10, timeout_seconds=0.5)
     log.create_topic(topic, 4)
-    keys = [f"key-{number}" for number in range(40)]
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and len(consumer.assignment()) < 4:
-        consumer.poll(max_records=10, timeout_seconds=0.2)
-    partitions = {place.partition for key in keys for place in log.send(topic, (key, b"x"))}
-    while partitions == {"0"} and time.monotonic() < deadline:  # the producer's picture of the topic is older
-        partitions |= {place.partition for key in keys for place in log.send(topic, (key, b"x"))}
-    assert {partition.partition for partition in consumer.assignment()} == {"0", "1", "2", "3"}
+    poll_until(lambda: len(consumer.assignment()) == 4, consumer)
+    partitions: set[str] = set()
+    deadline = Deadline(PATIENCE_SECONDS)
+    while len(partitions) < 4 and not deadline.passed:  # the producer's picture of the topic may be older
+        partitions |= log.keys_by_partition(topic, 40).keys()
+    assert {TopicPartition(topic, partition) for partition in partitions} >= consumer.assignment()
 
 
 @pytest.mark.needs("retention")
 def test_records_that_were_dropped_unread_are_reported_as_a_gap(log: Log) -> None:
     topic = log.topic(partitions=1)
-    partition = TopicPartition(topic, "0")
+    partition = log.partition(topic)
     log.send(topic, *[("a", b"%d" % number) for number in range(10)])
     log.drop_before(partition, 6)
     gaps: list[Gap] = []
@@ -241,21 +236,22 @@ def test_records_that_were_dropped_unread_are_reported_as_a_gap(log: Log) -> Non
 
 def test_a_position_behind_the_end_is_reported_as_a_gap_and_reading_goes_on_at_the_start(log: Log) -> None:
     topic = log.topic(partitions=1)
-    partition = TopicPartition(topic, "0")
-    log.send(topic, ("a", b"0"), ("a", b"1"))
+    partition = log.partition(topic)
+    first, _ = log.send(topic, ("a", b"0"), ("a", b"1"))
     gaps: list[Gap] = []
+    stored = log.foreign_position
     consumer = log.consumer(
-        topic, read_positions=lambda partitions: dict.fromkeys(partitions, 70), gap_found=gaps.append
+        topic, read_positions=lambda partitions: dict.fromkeys(partitions, stored), gap_found=gaps.append
     )
     assert [record.value for record in log.read(consumer, 2)] == [b"0", b"1"]
-    assert gaps == [Gap(topic_partition=partition, expected=70, found=0)]
+    assert gaps == [Gap(topic_partition=partition, expected=stored, found=first.offset)]
 
 
 @pytest.mark.needs("retention")
 def test_a_new_reader_of_a_shortened_log_is_told_of_no_gap(log: Log) -> None:
     topic = log.topic(partitions=1)
     log.send(topic, *[("a", b"%d" % number) for number in range(4)])
-    log.drop_before(TopicPartition(topic, "0"), 2)
+    log.drop_before(log.partition(topic), 2)
     gaps: list[Gap] = []
     assert [record.value for record in log.read(log.consumer(topic, gap_found=gaps.append), 2)] == [b"2", b"3"]
     assert gaps == []

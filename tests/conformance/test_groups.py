@@ -58,7 +58,7 @@ def test_two_members_share_the_partitions(log: Log) -> None:
     poll_until(lambda: len(first.assignment()) == 4, first)
     second = diary.member("second")
     poll_until(lambda: len(first.assignment()) == len(second.assignment()) == 2, first, second)
-    assert first.assignment() | second.assignment() == {TopicPartition(topic, number) for number in "0123"}
+    assert first.assignment() | second.assignment() == {log.partition(topic, number) for number in range(4)}
 
 
 def test_a_partition_is_revoked_before_another_member_is_given_it(log: Log) -> None:
@@ -83,11 +83,13 @@ def test_a_member_that_leaves_hands_its_partitions_over(log: Log) -> None:
 
 
 def test_closing_revokes_what_was_assigned(log: Log) -> None:
-    diary = Diary(log, log.topic(partitions=1))
+    topic = log.topic(partitions=1)
+    diary = Diary(log, topic)
     consumer = diary.member("first")
     poll_until(lambda: len(consumer.assignment()) == 1, consumer)
     consumer.close()
-    assert diary.entries == [("0", "first", "assigned"), ("0", "first", "revoked")]
+    name = log.partition(topic).partition
+    assert diary.entries == [(name, "first", "assigned"), (name, "first", "revoked")]
 
 
 def test_a_new_owner_starts_at_the_stored_position(log: Log) -> None:
@@ -97,7 +99,7 @@ def test_a_new_owner_starts_at_the_stored_position(log: Log) -> None:
     diary = Diary(log, topic)
     first = diary.member("first", read_positions=lambda partitions: dict(positions))
     records = log.read(first, 6)
-    positions[TopicPartition(topic, "0")] = first.position_after(records[3])
+    positions[log.partition(topic)] = first.position_after(records[3])
     first.close()
     second = diary.member("second", read_positions=lambda partitions: dict(positions))
     assert [record.value for record in log.read(second, 2)] == [b"4", b"5"]

@@ -58,6 +58,7 @@ def test_waiting_again_gives_the_same_outcomes(log: Log) -> None:
     assert delivery.wait(20) == delivery.wait(20)
 
 
+@pytest.mark.needs("kafka's partitions")
 def test_a_key_goes_where_kafkas_own_partitioner_puts_it(log: Log) -> None:
     topic = log.topic(partitions=7)
     keys = [f"schlüssel-{number}" for number in range(60)]
@@ -67,10 +68,12 @@ def test_a_key_goes_where_kafkas_own_partitioner_puts_it(log: Log) -> None:
 
 def test_messages_without_a_key_spread_over_the_partitions(log: Log) -> None:
     topic = log.topic(partitions=2)
-    partitions = {
-        place.partition for _ in range(30) for place in log.send(topic, *[(None, b"x" * 1000) for _ in range(30)])
-    }
-    assert partitions == {"0", "1"}
+    partitions: set[str] = set()
+    for _ in range(30):
+        partitions |= {place.partition for place in log.send(topic, *[(None, b"x" * 1000) for _ in range(30)])}
+        if len(partitions) == 2:
+            break
+    assert len(partitions) == 2
 
 
 def test_an_empty_key_is_no_key(log: Log) -> None:

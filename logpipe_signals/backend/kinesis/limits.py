@@ -44,7 +44,7 @@ def size_of(message: Message, partition_key: str) -> int:
     return len(message.value or b"") + len(partition_key.encode())
 
 
-def refusal_of(message: Message, size: int, record_bytes: int) -> MessageRejected | None:
+def refusal_of(message: Message) -> MessageRejected | None:
     """Return why the service would never take a message."""
     if not _STREAM_NAME.match(message.topic):
         return MessageRejected(
@@ -56,9 +56,14 @@ def refusal_of(message: Message, size: int, record_bytes: int) -> MessageRejecte
             f"Kinesis has no tombstones, and a message for stream {message.topic!r} is one. "
             "Publish deletes with delete='message'."
         )
-    if size > record_bytes:
-        return MessageRejected(
-            f"A message of {size} bytes for stream {message.topic!r} is too large: it takes {record_bytes} with the "
-            "key. Send less in one message, set LOGPIPE['COMPRESSION'], or raise the stream's maximum record size."
-        )
     return None
+
+
+def refusal_of_size(message: Message, size: int, record_bytes: int) -> MessageRejected | None:
+    """Return why a stream that takes records of so many bytes would not take this one."""
+    if size <= record_bytes:
+        return None
+    return MessageRejected(
+        f"A message of {size} bytes for stream {message.topic!r} is too large: it takes {record_bytes} with the key. "
+        "Send less in one message, set LOGPIPE['COMPRESSION'], or raise the stream's maximum record size."
+    )

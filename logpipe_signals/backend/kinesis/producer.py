@@ -13,9 +13,10 @@ from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kinesis import config
 from logpipe_signals.backend.kinesis.client import close_clients
 from logpipe_signals.backend.kinesis.delivery import Entry, KinesisDelivery
-from logpipe_signals.backend.kinesis.limits import RECORD_BYTES, partition_key_of, refusal_of, size_of
+from logpipe_signals.backend.kinesis.limits import RECORD_BYTES, partition_key_of, refusal_of, refusal_of_size, size_of
 from logpipe_signals.backend.kinesis.sending import close_senders, current_senders, shared_sender
 from logpipe_signals.backend.kinesis.streams import record_bytes_of
+from logpipe_signals.exceptions import LogPipeError
 
 
 class Producer(base.Producer):
@@ -54,14 +55,16 @@ class Producer(base.Producer):
 
 def _entry(message: Message, delivery: KinesisDelivery) -> Entry:
     partition_key = partition_key_of(message.key)
-    return Entry(
-        message=message, partition_key=partition_key, size=size_of(message, partition_key), delivery=delivery
-    )
+    return Entry(message=message, partition_key=partition_key, size=size_of(message, partition_key), delivery=delivery)
 
 
 def _refuse(entry: Entry) -> None:
-    """Settle what the service would never take."""
-    record_bytes = RECORD_BYTES if entry.size <= RECORD_BYTES else record_bytes_of(entry.message.topic)
-    refusal = refusal_of(entry.message, entry.size, record_bytes)
+    """Settle what the service would never take, and what nobody knows whether it would."""
+    refusal = refusal_of(entry.message)
+    if refusal is None and entry.size > RECORD_BYTES:
+        try:
+            refusal = refusal_of_size(entry.message, entry.size, record_bytes_of(entry.message.topic))
+        except LogPipeError as error:
+            entry.failed(error)
     if refusal is not None:
         entry.failed(refusal)

@@ -1,9 +1,9 @@
 """
 The sender: what a process has on its way to Kinesis, in order of key, in calls of many records.
 
-A call of `PutRecords` gives no order among its records, so it has one record of a key, and the next one of that key goes
-when the earlier one is acknowledged. What a call partly refuses is tried again alone, with growing pauses, until its
-batch's time is up; whatever happens, each message gets an outcome.
+A call of `PutRecords` gives no order among its records, so it has one record of a key, and the next one of that key
+goes when the earlier one is acknowledged. What a call partly refuses is tried again alone, with growing pauses, until
+its batch's time is up; whatever happens, each message gets an outcome.
 """
 
 from __future__ import annotations
