@@ -119,7 +119,7 @@ def _write(marks: Mapping[UUID, Mark], alias: str) -> set[UUID]:
 
 def _write_some(marks: Sequence[tuple[UUID, Mark]], alias: str) -> set[UUID]:
     connection = connections[alias]
-    columns = [
+    columns: list[list[Any]] = [
         [digest for digest, _ in marks],
         [mark.identity for _, mark in marks],
         [mark.deleted for _, mark in marks],

@@ -1,9 +1,8 @@
-"""What the subscriber listens to."""
+"""What the subscriber listens to: people one by one, so that `save()` and signals run; cities in bulk, for speed."""
 
 from logpipe_signals import subscribes
 from testproject.mirror.serializers import CityCopySerializer, CountryCopySerializer, PersonCopySerializer
 
 subscribes("people")(PersonCopySerializer)
 subscribes("countries")(CountryCopySerializer)
-# Many and simple: applied set-wise, without save() and signals.
 subscribes("cities", bulk=True)(CityCopySerializer)

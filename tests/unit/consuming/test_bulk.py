@@ -222,3 +222,10 @@ def test_signals_and_save_are_skipped():
     finally:
         models.signals.post_save.disconnect(note, sender=PersonCopy)
     assert (saved, names()) == ([], ["Joe"])
+
+
+def test_the_test_projects_cities_are_applied_in_bulk():
+    city = {"geoname_id": 1, "name": "Zürich", "country": {"code": "CH", "name": "Switzerland"}, "population": 3}
+    put_message({**city, "latitude": 47.4, "longitude": 8.5, "tags": ["Europe/Zurich"]}, kind="city")
+    assert run(CityCopySerializer).applied == 1
+    assert CityCopy.objects.values_list("name", "country_code", "tags").get() == ("Zürich", "CH", ["Europe/Zurich"])

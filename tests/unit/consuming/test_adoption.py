@@ -1,0 +1,68 @@
+"""`manage.py adopt_logpipe`: a project that moves over goes on where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from logpipe_signals.models import Offset
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+TABLES = {
+    "logpipe_kafkaoffset": "(topic varchar(200), partition integer, {offset} integer)",
+    "logpipe_kinesisoffset": "(region varchar(20), stream varchar(200), shard varchar(200), sequence_number text)",
+}
+
+
+@pytest.fixture
+def stored() -> Iterator[None]:
+    """Make django-logpipe's tables as it leaves them."""
+    connection = connections["default"]
+    quote = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        for name, columns in TABLES.items():
+            cursor.execute(f"CREATE TABLE {name} {columns.format(offset=quote('offset'))}")
+        cursor.execute("INSERT INTO logpipe_kafkaoffset VALUES ('people', 0, 42), ('people', 1, 7)")
+        cursor.execute("INSERT INTO logpipe_kinesisoffset VALUES ('eu-west-1', 'people', 'shardId-0', '4959')")
+    yield
+    with connection.cursor() as cursor:
+        for name in TABLES:
+            cursor.execute(f"DROP TABLE {name}")
+
+
+def adopt(*args: str) -> str:
+    out = StringIO()
+    call_command("adopt_logpipe", *args, stdout=out)
+    return out.getvalue()
+
+
+def positions() -> set[tuple[str, ...]]:
+    rows = Offset.objects.using("subscriber").values_list("log", "group", "topic", "partition", "position")
+    return set(rows)
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_positions_of_kafka_and_kinesis_are_taken_over():
+    assert "3 of 3 positions adopted by 'mine'" in adopt("--group", "mine")
+    assert positions() == {
+        ("kafka", "mine", "people", "0", "42"),
+        ("kafka", "mine", "people", "1", "7"),
+        ("kinesis:eu-west-1", "mine", "people", "shardId-0", "4959"),
+    }
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_position_that_moved_since_is_kept():
+    adopt("--group", "mine")
+    Offset.objects.using("subscriber").filter(log="kafka", partition="0").update(position="50")
+    assert "0 of 3" in adopt("--group", "mine")
+    assert ("kafka", "mine", "people", "0", "50") in positions()
+
+
+def test_a_project_that_never_had_django_logpipe_adopts_nothing():
+    assert "0 of 0" in adopt()
