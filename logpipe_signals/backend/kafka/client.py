@@ -170,7 +170,8 @@ class SharedClient:
 
     def _close_connections(self) -> None:
         for client in self._made:
-            client.close()
+            with contextlib.suppress(Exception):  # the sender may have closed it already; what counts is that it is
+                client.close()
 
     def flush(self, timeout_seconds: float) -> None:
         """Wait until all it holds has an outcome."""
