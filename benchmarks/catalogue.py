@@ -10,6 +10,11 @@ CATALOGUE = {
     "drain-confluent": "publishing.against_django_logpipe.confluent",
     "drain-kafka": "publishing.against_django_logpipe.kafka_python",
     "drain-loop": "publishing.against_loop.measure",
+    "drain-deep": "publishing.deep_backlog.measure",
+    "relay-memory": "publishing.memory.measure",
+    "save": "publishing.save.measure",
+    "update": "publishing.update.measure",
+    "acknowledged": "publishing.latency.measure",
 }
 
 

@@ -1,7 +1,8 @@
-"""The test project's settings, with models of our own beside its, and a worker that nobody but a benchmark starts."""
+"""The test project's settings, with tables of our own, and a third side that holds a deep backlog."""
 
 from testproject.settings import *  # noqa: F403
-from testproject.settings import INSTALLED_APPS, LOGPIPE
+from testproject.settings import DATABASES, INSTALLED_APPS, database
 
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
-LOGPIPE = {**LOGPIPE, "RELAY": "worker"}
+DATABASES = {**DATABASES, "deep": database("_deep")}
+DATABASE_ROUTERS = ["benchmarks.router.DeepRouter"]

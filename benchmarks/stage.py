@@ -1,5 +1,5 @@
 """
-The stage of a run: a Kafka, two PostgreSQL databases of its own, Django over them, and the peer's processes.
+The stage of a run: a Kafka, PostgreSQL databases of its own, Django over them, and the peer's processes.
 
 Services come from the environment where it names them (KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL), else they are started.
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from benchmarks.peer.process import DjangoLogpipe
 
 PARTITIONS = 3
+SIDES = {"default": "", "subscriber": "_subscriber", "deep": "_deep"}
+"""Databases by alias, and what their names end with."""
 
 
 class Stage:
@@ -79,9 +81,9 @@ def stage(options: Options) -> Iterator[Stage]:
 
 @contextmanager
 def _databases(server_url: str) -> Iterator[str]:
-    """Make the publisher's database and the subscriber's, and yield the publisher's address."""
+    """Make the databases of all sides, and yield the publisher's address."""
     name = f"logpipe_bench_{uuid4().hex[:8]}"
-    names = [name, f"{name}_subscriber"]
+    names = [f"{name}{side}" for side in SIDES.values()]
     with psycopg.connect(server_url, autocommit=True) as connection:
         for each in names:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each)))
@@ -98,7 +100,7 @@ def _set_up_django() -> None:
     from django.core.management import call_command
 
     django.setup()
-    for alias in ("default", "subscriber"):
+    for alias in SIDES:
         call_command("migrate", database=alias, verbosity=0)
 
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from django.db import connection
+from django.db import connections
 
 PUBLICATION = "people.person:people"
 TOPIC = "people"
 
 
-def have_people(rows: int) -> None:
-    """Make the table hold at least so many people; primary keys count from 1."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT COALESCE(MAX(id), 0) FROM people_person")
+def have_people(rows: int, *, table: str = "people_person", using: str = "default") -> None:
+    """Make a table hold at least so many people."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {table}")
         (there,) = cursor.fetchone()
         if there >= rows:
             return
         cursor.execute(
-            """
-            INSERT INTO people_person (uuid, first_name, last_name, email)
+            f"""
+            INSERT INTO {table} (uuid, first_name, last_name, email)
             SELECT gen_random_uuid(), 'Joséphine ' || n, 'Schmoe-' || md5(n::text), n || '@example.org'
             FROM generate_series(%s, %s) AS n""",
             [there + 1, rows],
         )
-        cursor.execute("ANALYZE people_person")
+        cursor.execute(f"VACUUM ANALYZE {table}")
 
 
-def wait_in_outbox(rows: int) -> None:
+def wait_in_outbox(rows: int, *, using: str = "default") -> None:
     """Empty the outbox and let so many people have a live change in it, as triggers or bulk writes leave them."""
-    have_people(rows)
-    with connection.cursor() as cursor:
+    have_people(rows, using=using)
+    with connections[using].cursor() as cursor:
         cursor.execute("TRUNCATE logpipe_signals_outboxrow")
         cursor.execute(
             """
@@ -37,4 +37,4 @@ def wait_in_outbox(rows: int) -> None:
             FROM people_person ORDER BY id LIMIT %s""",
             [PUBLICATION, f"{TOPIC}:", rows],
         )
-        cursor.execute("ANALYZE logpipe_signals_outboxrow")
+        cursor.execute("VACUUM ANALYZE logpipe_signals_outboxrow")

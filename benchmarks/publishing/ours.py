@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from django.conf import settings
-from django.test.utils import override_settings
-
+from benchmarks.backends import through
 from benchmarks.publishing.backlog import wait_in_outbox
 from logpipe_signals.publishing.relay import drain
 
@@ -14,9 +12,7 @@ from logpipe_signals.publishing.relay import drain
 def drained_per_second(rows: int, backend: str) -> float:
     """Drain a backlog through one backend, and return how many rows that were a second."""
     wait_in_outbox(rows)
-    with override_settings(
-        LOGPIPE={**settings.LOGPIPE, "PRODUCER_BACKEND": f"logpipe_signals.backend.{backend}.Producer"}
-    ):
+    with through(backend):
         started = time.perf_counter()
         report = drain("default")
         seconds = time.perf_counter() - started
