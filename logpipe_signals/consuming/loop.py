@@ -135,8 +135,6 @@ class Loop:
             self._last_record_at = time.monotonic()
         else:
             self._renew_connections()
-        if self._caught_up is not None:
-            self._caught_up.polled(len(records))
         self._tell_log()
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -144,7 +142,10 @@ class Loop:
     def _take(self) -> list[Record]:
         timeout = min(LONGEST_POLL_SECONDS, self.feed.idle_seconds if self.options.end_when_idle else 60.0)
         try:
-            return self.feed.take(max_records=self._wanted(), timeout_seconds=timeout)
+            records = self.feed.take(max_records=self._wanted(), timeout_seconds=timeout)
+            if self._caught_up is not None:
+                self._caught_up.polled(len(records))
+            return records
         except (BackendUnavailable, MissingTopicError) as error:
             if not self.options.endure:
                 raise
