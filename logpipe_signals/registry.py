@@ -17,6 +17,7 @@ apps are ready, and what does not resolve becomes a system check, not an excepti
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -87,6 +88,7 @@ class Publication:
         name: What outbox rows carry; by default `app.model:topic`. It has to stay the same while rows are pending.
         options: See PublicationOptions.
         declared_by: The abstract model that declared it for its children, or None.
+        declared_in: The module that did.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Publication:
     ) -> None:
         self.model = model
         self.declared_by = declared_by
+        self.declared_in = ""
         self.topic = topic
         self.name = name
         self.options = options
@@ -286,8 +289,11 @@ def publishes(
     listed: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     chosen = PublicationOptions(**listed)
 
+    module = sys._getframe(1).f_globals.get("__name__", "")
+
     def declare_for(model: type[models.Model], declared_by: type[models.Model] | None = None) -> None:
-        publications.declare(model, topic, serializer, name=name, options=chosen, declared_by=declared_by)
+        publication = publications.declare(model, topic, serializer, name=name, options=chosen, declared_by=declared_by)
+        publication.declared_in = publication.declared_in or module
 
     def declare(model: ModelType) -> ModelType:
         if model._meta.abstract:

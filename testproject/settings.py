@@ -43,7 +43,7 @@ INSTALLED_APPS = [
 
 if os.environ.get("LOGPIPE_TEST_APPS") == "1":
     # Models of every shape, for the tests; their tables come without migrations.
-    INSTALLED_APPS.append("tests.zoo")
+    INSTALLED_APPS += ["pgtrigger", "tests.zoo"]
     MIGRATION_MODULES = {"zoo": None}
 
 MIDDLEWARE = [

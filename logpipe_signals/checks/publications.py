@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import models
 
+from logpipe_signals.checks.triggers import check_triggers
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.publishing.managers import publishes_sets
 from logpipe_signals.publishing.reading import fields_of
@@ -105,7 +106,9 @@ def _options(publication: Publication) -> Iterator[CheckMessage]:
         )
     yield from _relations(publication)
     yield from _named_fields(publication)
-    if publication.options.capture == "signals":
+    if publication.options.capture == "triggers":
+        yield from check_triggers(publication)
+    else:
         yield from _unseen_deletes(publication)
         yield from _unseen_sets(publication)
 

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connections, models
 
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing import before, deletes, outbox, setwise
+from logpipe_signals.publishing import before, deletes, outbox, setwise, triggers
 from logpipe_signals.publishing.conflicts import matching
 from logpipe_signals.publishing.plans import Plan, concrete_of, parent_link, plan_for
 from logpipe_signals.publishing.suspend import opted_out, publishable
@@ -44,12 +44,12 @@ def captured_elsewhere() -> Iterator[None]:
 def update(queryset: Any, values: dict[str, Any]) -> int:
     """Run `QuerySet.update`, capture what it updated, and return how many rows that were."""
     plain: Callable[[Any], int] = partial(models.QuerySet.update, **values)
-    concerned = _concerned_by_update(queryset.model, frozenset(values))
+    queryset._for_write = True
+    using = queryset.db
+    concerned = _concerned_by_update(queryset.model, frozenset(values), using)
     shown = _shown_by(queryset.model)
     if not concerned and not shown:
         return plain(queryset)
-    queryset._for_write = True
-    using = queryset.db
     with atomic_once(using):
         if shown or not _in_one_piece(queryset, concerned, frozenset(values), using):
             return _update_by_key(queryset, plain, concerned, using)
@@ -61,14 +61,14 @@ def update(queryset: Any, values: dict[str, Any]) -> int:
         return plain(queryset)
 
 
-def _concerned_by_update(model: type[models.Model], written: frozenset[str]) -> tuple[Publication, ...]:
+def _concerned_by_update(model: type[models.Model], written: frozenset[str], using: str) -> tuple[Publication, ...]:
     plan = plan_for(model)
     if plan is None or _captured_elsewhere.get():
         return ()
     ancestors = (p for p in plan.ancestors if _writes_table_of(p, written))
     return tuple(
         p
-        for p in publishable((*plan.own, *plan.descendants, *ancestors))
+        for p in triggers.by_signals(publishable((*plan.own, *plan.descendants, *ancestors)), using)
         if p.options.watch is None
         or not written.isdisjoint(p.options.watch)
         or (before.key_may_change(p) and before.is_written(p.key_column, written))
@@ -165,12 +165,14 @@ def create(
         unique_fields,
     )
     plan = plan_for(queryset.model)
-    own = publishable(plan.own) if plan is not None and not _captured_elsewhere.get() else ()
+    queryset._for_write = True
+    using = queryset.db
+    own: tuple[Publication, ...] = ()
+    if plan is not None and not _captured_elsewhere.get():
+        own = triggers.by_signals(publishable(plan.own), using)
     shown = _shown_by(queryset.model)
     if plan is None or not objs or not (own or shown):
         return list(plain())
-    queryset._for_write = True
-    using = queryset.db
     wanted = [obj for obj in objs if not opted_out(obj)]
     with atomic_once(using):
         if not (ignore_conflicts or update_conflicts):
@@ -197,7 +199,7 @@ def _create_over_conflicts(
     using: str,
 ) -> list[Any]:
     """Which rows were written nobody says: those are published that have the objects' values, and no key is lost."""
-    concerned = publishable((*plan.own, *plan.descendants)) if updated else publishable(plan.own)
+    concerned = triggers.by_signals(publishable((*plan.own, *plan.descendants) if updated else plan.own), using)
     looked_at = [p for p in concerned if updated and before.key_may_change(p)]
     old: dict[Publication, list[models.Model]] = {}
     for publication in (p for p in looked_at if before.is_written(p.key_column, updated)):

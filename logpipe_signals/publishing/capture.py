@@ -22,7 +22,7 @@ from django.db import connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
-from logpipe_signals.publishing import bulk, deletes, m2m, outbox, plans, saves
+from logpipe_signals.publishing import bulk, deletes, m2m, outbox, plans, saves, triggers
 from logpipe_signals.publishing.transactions import atomic_once
 from logpipe_signals.registry import publications
 
@@ -31,16 +31,22 @@ _MARK = "_logpipe_signals_wrapped"
 
 def connect() -> None:
     """Begin to capture. Doing it again changes nothing; models and publications that come later are captured too."""
-    m2m.connect()
+    _connect_declared()
     if hasattr(models.Model.save_base, _MARK):
         return
-    publications.hooks.append(m2m.connect)
+    publications.hooks.append(_connect_declared)
     _wrap(models.Model, "save_base", _save_base)
     _wrap(Collector, "delete", _delete)
     _wrap(Collector, "can_fast_delete", _can_fast_delete)
     post_migrate.connect(
         outbox.ensure_source, sender=apps.get_app_config("logpipe_signals"), dispatch_uid="logpipe_signals.source"
     )
+
+
+def _connect_declared() -> None:
+    """Connect what is published by now."""
+    m2m.connect()
+    triggers.connect()
 
 
 def _wrap(owner: type, name: str, wrapper: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import models
 from django.db.models.deletion import Collector
 
-from logpipe_signals.publishing import before, outbox
+from logpipe_signals.publishing import before, outbox, triggers
 from logpipe_signals.publishing.plans import Model, concrete_of, parent_link, plan_for
 from logpipe_signals.publishing.reading import goes_by_pk_alone
 from logpipe_signals.publishing.suspend import opted_out, publishable
@@ -57,8 +57,9 @@ class Departure:
 
 def departing(model: Model, instances: list[Any], using: str) -> Iterator[outbox.Intent]:
     """Return what is published of rows that are about to be deleted, reading and locking them where that is needed."""
-    leaving = (p for p in publications.for_model(model) if p.options.delete != "ignore")
-    for publication in publishable(leaving):
+    leaving = [p for p in publications.for_model(model) if p.options.delete != "ignore"]
+    triggers.wake_for(leaving, using)
+    for publication in triggers.by_signals(publishable(leaving), using):
         stored = instances
         if not goes_by_pk_alone(publication):
             stored = before.read_locked(publication, using, [instance.pk for instance in instances])
@@ -103,7 +104,7 @@ def _repointed(collector: Collector, using: str) -> dict[Publication, set[Any]]:
         if plan is None:
             continue
         pks = [pk for some in collected for pk in _primary_keys(some)]
-        for publication in publishable((*plan.own, *plan.descendants)):
+        for publication in triggers.by_signals(publishable((*plan.own, *plan.descendants)), using):
             found[publication].update(own_pks(publication.concrete_model, field.model, pks, using))
     return found
 

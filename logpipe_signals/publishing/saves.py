@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import models
 
-from logpipe_signals.publishing import before, outbox, rekeying
+from logpipe_signals.publishing import before, outbox, rekeying, triggers
 from logpipe_signals.publishing.plans import Model, Plan, concrete_of, parent_link
 from logpipe_signals.publishing.reading import pk_of
 from logpipe_signals.publishing.suspend import publishable
@@ -37,9 +37,10 @@ class Save:
         self.raw = raw
         self.written = frozenset(update_fields) if update_fields is not None else None
         self._inserts = force_insert or self._would_insert()
-        self._own = publishable(plan.own, instance)
-        self._ancestors = tuple(p for p in publishable(plan.ancestors, instance) if self._writes(p.concrete_model))
-        self._descendants = () if force_insert and not raw else publishable(plan.descendants, instance)
+        self._triggered = (*plan.own, *plan.ancestors)
+        self._own = self._by_signals(plan.own)
+        self._ancestors = tuple(p for p in self._by_signals(plan.ancestors) if self._writes(p.concrete_model))
+        self._descendants = () if force_insert and not raw else self._by_signals(plan.descendants)
         self._shown = tuple(shown for shown in plan.written_shown if publishable([shown.publication], instance))
         self._old: dict[Publication, models.Model] = {}
         self._predicted: list[outbox.Intent] | None = None
@@ -68,6 +69,7 @@ class Save:
         if self._predicted is not None:
             intents = rekeying.corrections(self._predicted, intents)
         outbox.write(self.using, intents)
+        triggers.wake_for(self._triggered, self.using)
         for shown in self._shown:
             if shown.moves or not self._inserts:
                 shown.publish(self.instance, self.using)
@@ -77,6 +79,9 @@ class Save:
         model = concrete_of(type(self.instance))
         if self.instance.pk is not None and model._base_manager.using(self.using).filter(pk=self.instance.pk).exists():
             self.capture()
+
+    def _by_signals(self, candidates: tuple[Publication, ...]) -> tuple[Publication, ...]:
+        return triggers.by_signals(publishable(candidates, self.instance), self.using)
 
     def _intents(self) -> Iterator[outbox.Intent]:
         for publication in self._own:

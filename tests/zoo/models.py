@@ -262,3 +262,37 @@ class Packing(models.Model):
     parcel = models.ForeignKey(Parcel, on_delete=models.CASCADE)
 
     objects = PublishingManager()
+
+
+# --- triggers ---------------------------------------------------------------------------------------------------------
+
+
+@publishes("ledger", "tests.zoo.serializers.EntryV1Serializer", capture="triggers")
+@publishes("ledger", "tests.zoo.serializers.EntryV2Serializer", capture="triggers")
+@publishes("ledger_watch", "tests.zoo.serializers.EntryV1Serializer", capture="triggers", watch=["amount"])
+@publishes("ledger_lines", "tests.zoo.serializers.EntryV1Serializer", capture="triggers", delete="ignore")
+class Entry(models.Model):
+    """Captured by triggers on PostgreSQL, by signals elsewhere."""
+
+    code = models.CharField(max_length=50, unique=True)
+    amount = models.IntegerField(default=0)
+    note = models.CharField(max_length=50, blank=True)
+    total_of = models.ForeignKey("self", null=True, on_delete=models.CASCADE)
+
+    objects = PublishingManager()
+
+
+class Paper(models.Model):
+    """Somebody else's model, published by a proxy."""
+
+    title = models.CharField(max_length=50)
+
+    objects = PublishingManager()
+
+
+@publishes("papers", "tests.zoo.serializers.PaperSerializer", capture="triggers")
+class PublishedPaper(Paper):
+    """The proxy whose app carries the triggers."""
+
+    class Meta:
+        proxy = True

@@ -174,3 +174,30 @@ class OrderSerializer(serializers.ModelSerializer):
     class Meta:
         model = models.Order
         fields = ["id", "number", "address", "lines", "labels", "stickers"]
+
+
+class EntryV1Serializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "entry"
+    VERSION = 1
+    KEY_FIELD = "code"
+
+    class Meta:
+        model = models.Entry
+        fields = ["id", "code", "amount"]
+
+    @classmethod
+    def lookup_instance(cls, code: str, id: int, **kwargs: Any) -> models.Entry | None:  # noqa: A002
+        return models.Entry.objects.filter(code=code).first()
+
+
+class EntryV2Serializer(EntryV1Serializer):
+    VERSION = 2
+
+
+class PaperSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "paper"
+    VERSION = 1
+
+    class Meta:
+        model = models.PublishedPaper
+        fields = ["id", "title"]
