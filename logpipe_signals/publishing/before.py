@@ -58,6 +58,13 @@ def read(publication: Publication, using: str, pks: list[Any]) -> list[models.Mo
 
 def read_locked(publication: Publication, using: str, pks: list[Any]) -> list[models.Model]:
     """Read and lock rows by primary key, in its order, so that two that lock the same rows do not block each other."""
+    found = _read_locked(publication, using, pks)
+    # Who waits for a row's lock while the row is deleted and made again does not see the new one: a second look does.
+    missing = set(pks) - {row.pk for row in found}
+    return found + _read_locked(publication, using, list(missing)) if missing else found
+
+
+def _read_locked(publication: Publication, using: str, pks: list[Any]) -> list[models.Model]:
     found: list[models.Model] = []
     for start in range(0, len(pks), ROWS_A_READ):
         rows = rows_of(publication, using).filter(pk__in=pks[start : start + ROWS_A_READ]).order_by("pk")

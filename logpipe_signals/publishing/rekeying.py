@@ -37,6 +37,8 @@ class _Statement:
     """The prepared halves: reading the old row, and the retractions from it, each with its parameters so far."""
 
     old: str
+    returning: str
+    """Tells whether the old row was there; empty where nobody can have come in between."""
     retractions: tuple[tuple[Publication, str, tuple[Any, ...]], ...]
 
 
@@ -50,6 +52,22 @@ def serves(own: tuple[Publication, ...], using: str) -> bool:
 def write(own: tuple[Publication, ...], instance: models.Model, using: str) -> list[outbox.Intent]:
     """Write what a save of this instance publishes, old keys retracted, and return what it was taken to publish."""
     upserts = [outbox.upsert(publication, instance, using) for publication in own]
+    found = _write(own, instance, using, upserts)
+    if not found and not instance._state.adding:
+        # Who waits for a row's lock while it is deleted and made again does not see the new one: a second look does.
+        _write(own, instance, using, upserts, look_only=True)
+    return upserts
+
+
+def _write(
+    own: tuple[Publication, ...],
+    instance: models.Model,
+    using: str,
+    upserts: Sequence[outbox.Intent],
+    *,
+    look_only: bool = False,
+) -> bool:
+    """Write the retractions, and unless it is only a second look the upserts; tell whether the old row was there."""
     lanes = outbox.lane_count(using)
     keys = {intent.publication: intent.key for intent in upserts}
     pk = pk_fields(own[0].concrete_model)[0]
@@ -59,13 +77,13 @@ def write(own: tuple[Publication, ...], instance: models.Model, using: str) -> l
     for publication, select, own_parameters in statement.retractions:
         branches.append(f"SELECT * FROM ({select}) AS retraction WHERE logpipe_key <> %s")  # noqa: S608
         parameters += [*own_parameters, keys[publication]]
-    for intent in upserts:
+    for intent in () if look_only else upserts:
         branches.append("SELECT %s, %s, %s, %s, %s, NULL")
         lane = lane_of(intent.publication.topic, intent.lane_key, lanes)
         parameters += [intent.publication.name, intent.object_id, intent.key, lane, str(intent.operation)]
-    sql = f"{statement.old} {setwise.insert_into(using)} {' UNION ALL '.join(branches)}"
-    setwise.execute(using, sql, parameters, lanes)
-    return upserts
+    sql = f"{statement.old} {setwise.insert_into(using)} {' UNION ALL '.join(branches)} {statement.returning}"
+    returned = setwise.execute(using, sql, parameters, lanes)
+    return not statement.returning or bool(returned and returned[0][0])
 
 
 def corrections(predicted: Sequence[outbox.Intent], actual: Sequence[outbox.Intent]) -> list[outbox.Intent]:
@@ -121,7 +139,8 @@ def _make_statement(own: tuple[Publication, ...], using: str, lanes: int) -> _St
             publication, using, Operation.RETRACT, lanes=lanes, payload=_payload_sql(publication, using)
         )
         retractions.append((publication, setwise.read_from(select, publication, using, OLD), parameters))
-    return _Statement(old=old, retractions=tuple(retractions))
+    returning = f"RETURNING (SELECT COUNT(*) FROM {OLD})" if lock else ""  # noqa: S608
+    return _Statement(old=old, returning=returning, retractions=tuple(retractions))
 
 
 def _payload_sql(publication: Publication, using: str) -> Any:

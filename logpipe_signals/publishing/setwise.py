@@ -90,10 +90,11 @@ def insert_into(using: str) -> str:
     return f"INSERT INTO {quote(OutboxRow._meta.db_table)} ({', '.join(map(quote, outbox.COLUMNS))})"
 
 
-def execute(using: str, sql: str, parameters: Sequence[Any], lanes: int) -> None:
-    """Run a statement that writes the outbox, and wake the relay after the commit."""
+def execute(using: str, sql: str, parameters: Sequence[Any], lanes: int) -> list[tuple[Any, ...]]:
+    """Run a statement that writes the outbox, wake the relay after the commit, and return what it returns."""
     with outbox.woken(using, range(lanes)), connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def chunked(rows: models.QuerySet[Any]) -> Iterator[list[Any]]:

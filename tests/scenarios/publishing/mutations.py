@@ -77,8 +77,27 @@ def retire_by_row() -> None:
     relay.prepare = _after(relay.prepare, _dawdle)
 
 
+def oversleep() -> None:
+    """
+    A relay falls asleep with a send in hand, past its lease, at the worst moment: all deadlines have been looked at.
+
+    No promise is taken out here: it is what a frozen machine does, and what the sequence is for.
+    """
+    from logpipe_signals.conf import settings
+    from logpipe_signals.publishing.relay import Relay
+
+    start = Relay._start
+
+    def late(relay: Relay, *args: Any) -> Any:
+        if random.random() < 0.2:
+            time.sleep(settings.LEASE_SECONDS * 1.5)
+        return start(relay, *args)
+
+    Relay._start = late  # type: ignore[method-assign]
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (share_lanes, split_save, read_before_claim, retire_by_row)
+    each.__name__: each for each in (share_lanes, split_save, read_before_claim, retire_by_row, oversleep)
 }
 
 

@@ -41,3 +41,19 @@ def test_what_a_relay_frozen_past_its_lease_appends_late_carries_a_lower_sequenc
     world.require(strict=False)
     assert faults.done["freeze_relay"]
     assert world.take_overs, "no frozen relay's lane was taken over"
+
+
+def test_what_a_relay_that_overslept_its_lease_appends_is_refused_by_its_sequence(
+    make_world: Callable[..., World], log: Log
+) -> None:
+    world = make_world(log=log, mutation="oversleep", writer_options=["--rows", "6"])
+
+    for _ in range(5):
+        world.start()
+        world.wait_until(lambda: world.take_overs > 0, "a sleeping relay's lane is taken over")
+        world.wait_for_writes(60)
+        world.settle()
+        world.require(strict=False)
+        if "out_of_order" in world.verdict(strict=True).rules:
+            return
+    pytest.fail("nothing older was appended behind something newer")

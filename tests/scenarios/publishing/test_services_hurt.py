@@ -8,7 +8,7 @@ import pytest
 
 from testproject.services import KafkaBroker, KafkaCluster, PostgresServer, TcpProxy
 from testproject.services.ports import wait_until
-from tests.scenarios.publishing.logs import TOPIC, KafkaLog, Log
+from tests.scenarios.publishing.logs import TOPIC, DatabaseLog, KafkaLog
 from tests.scenarios.publishing.world import PENDING, World
 
 pytestmark = [pytest.mark.scenario, pytest.mark.postgres]
@@ -104,10 +104,12 @@ def test_what_a_hanging_network_delivers_late_carries_a_lower_sequence(
     world.require(strict=False)
 
 
+@pytest.mark.kafka
 def test_nothing_is_lost_when_the_way_to_the_database_is_cut(
-    make_world: Callable[..., World], log: Log, database: str, postgres: PostgresServer, proxy: TcpProxy
+    make_world: Callable[..., World], database: str, postgres: PostgresServer, broker: KafkaBroker, proxy: TcpProxy
 ) -> None:
     name = database.rpartition("/")[2]
+    log = KafkaLog(broker.bootstrap_servers)
     world = make_world(log=log, through=postgres.url_for(name, port=proxy.port))
     world.start()
 
@@ -123,9 +125,9 @@ def test_nothing_is_lost_when_the_way_to_the_database_is_cut(
 
 
 def test_nothing_is_lost_when_postgresql_is_restarted_and_killed(
-    make_world: Callable[..., World], log: Log, postgres: PostgresServer
+    make_world: Callable[..., World], database: str, postgres: PostgresServer
 ) -> None:
-    world = make_world(log=log)
+    world = make_world(log=DatabaseLog(database))
     world.start()
     before = postgres.pid
 
@@ -140,8 +142,9 @@ def test_nothing_is_lost_when_postgresql_is_restarted_and_killed(
     assert postgres.pid != before
 
 
-def test_a_backfill_beside_live_writes_takes_no_row_back(make_world: Callable[..., World], log: Log) -> None:
-    world = make_world(log=log)
+@pytest.mark.kafka
+def test_a_backfill_beside_live_writes_takes_no_row_back(make_world: Callable[..., World], broker: KafkaBroker) -> None:
+    world = make_world(log=KafkaLog(broker.bootstrap_servers))
     world.start()
 
     for number in range(3):

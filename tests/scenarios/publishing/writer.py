@@ -33,18 +33,22 @@ class Writer:
         name: Part of every text it writes.
         seed: What it does; when others come in between is not in its hands.
         rows: How many primary keys there are; few of them make a crowd.
+        keys: How many message keys there are: few change hands, of many each is given up for good.
         pause_seconds: The longest pause between two writes.
         style: `mixed`; `plain`, nothing but saves in autocommit; `keys`, above all keys that change hands.
         keep_keys: Every row has one key for ever.
     """
 
-    def __init__(self, *, name: str, seed: int, rows: int, pause_seconds: float, style: str, keep_keys: bool) -> None:
+    def __init__(
+        self, *, name: str, seed: int, rows: int, keys: int, pause_seconds: float, style: str, keep_keys: bool
+    ) -> None:
         from testproject.people.models import Person
 
         self.model = Person
         self.name = name
         self.chance = random.Random(seed)
         self.rows = rows
+        self.keys = keys
         self.pause_seconds = pause_seconds
         self.keep_keys = keep_keys
         self.written = 0
@@ -79,8 +83,8 @@ class Writer:
         return sorted({self.row_id() for _ in range(self.chance.randint(2, 6))})
 
     def key(self, row_id: int) -> str:
-        """Choose one of a few uuids, so that they change hands."""
-        number = row_id if self.keep_keys else self.chance.randint(1, self.rows * 2)
+        """Choose a uuid."""
+        number = row_id if self.keep_keys else self.chance.randint(1, self.keys)
         return f"00000000-0000-4000-8000-{number:012d}"
 
     def text(self) -> str:
@@ -154,6 +158,13 @@ def change_key(w: Writer) -> None:
     person = w.model.objects.get(pk=w.row_id())
     person.uuid, person.email = w.key(person.pk), w.text()
     person.save()
+
+
+def change_key_slowly(w: Writer) -> None:
+    """Another writer may delete and create the row while this one waits for it, and a relay sends before it commits."""
+    with transaction.atomic():
+        change_key(w)
+        time.sleep(w.chance.uniform(0.02, 0.3))
 
 
 def pass_key_on(w: Writer) -> None:
@@ -250,6 +261,7 @@ KEYS = [
     (delete_and_create_at_once, 4),
     (update_or_create, 2),
     (save_slowly, 1),
+    (change_key_slowly, 3),
 ]
 
 
@@ -259,6 +271,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--keys", type=int, default=80)
     parser.add_argument("--pause-seconds", type=float, default=0.02)
     parser.add_argument("--style", choices=["mixed", "plain", "keys"], default="mixed")
     parser.add_argument("--keep-keys", action="store_true")
@@ -270,6 +283,7 @@ def main() -> None:
         name=given.name,
         seed=given.seed,
         rows=given.rows,
+        keys=given.keys,
         pause_seconds=given.pause_seconds,
         style=given.style,
         keep_keys=given.keep_keys,
