@@ -7,6 +7,9 @@ Backfill: every row of a publication is sent again, as it is when its turn comes
 
 Enqueuing copies keys inside the database, in the order of the primary key: one INSERT ... SELECT, whatever the number
 of rows. Backfilled rows have a lower priority, so live changes overtake them.
+
+A publication of changes (`payload="change"`) keeps what it sends in the outbox, so that nothing may overtake: its rows
+are locked, serialised and enqueued chunk by chunk, in line with the live changes.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connections, models, router, transaction
 from django.db.models import TextField, Value
 from django.db.models.functions import Coalesce, NullIf
 
@@ -47,10 +50,15 @@ class Target:
         """Return its rows in the order of the primary key, past any default manager."""
         return self.publication.model._base_manager.using(self.using).order_by("pk")
 
+    @property
+    def keeps_changes(self) -> bool:
+        """Tell whether the outbox holds what is sent, and not only which row changed."""
+        return self.publication.options.payload == "change"
+
     def pending(self) -> int:
-        """Return how many backfilled rows wait in the outbox."""
+        """Return how many backfilled rows wait in the outbox; of changes, how many rows at all."""
         waiting = OutboxRow.objects.using(self.using).filter(publication=self.publication.name)
-        return waiting.filter(priority=BACKFILL).count()
+        return waiting.count() if self.keeps_changes else waiting.filter(priority=BACKFILL).count()
 
 
 # --- choosing ---------------------------------------------------------------------------------------------------------
@@ -92,10 +100,12 @@ def _named(label: str) -> list[Publication]:
 
 def enqueue(target: Target) -> int:
     """Put every row of a target into the outbox, and return how many there are."""
+    if target.keeps_changes:
+        return sum(_write_changes(target, pks) for pks in _chunks(target.rows().values_list("pk", flat=True)))
     object_id = object_id_sql(target.publication, target.using)
     key = key_sql(target.publication, target.using)
     if object_id is None or key is None:
-        return sum(_write(target, chunk) for chunk in _chunks(target))
+        return sum(_write(target, chunk) for chunk in _chunks(_with_relations(target)))
     return _insert_select(target, object_id, key)
 
 
@@ -125,14 +135,28 @@ def _insert_select(target: Target, object_id: Any, key: Any) -> int:
         return int(cursor.rowcount)
 
 
-def _chunks(target: Target) -> Iterator[list[models.Model]]:
-    """Yield the rows with what their serializers show, each chunk behind the last one's primary key."""
+def _with_relations(target: Target) -> models.QuerySet[Any]:
     relations = target.publication.options.select_related
-    rows = target.rows().select_related(*relations) if relations else target.rows()
+    return target.rows().select_related(*relations) if relations else target.rows()
+
+
+def _chunks(rows: models.QuerySet[Any]) -> Iterator[list[Any]]:
+    """Yield rows or primary keys in chunks, each read behind the last primary key of the one before."""
     chunk = list(rows[:ROWS_A_CHUNK])
     while chunk:
         yield chunk
-        chunk = list(rows.filter(pk__gt=chunk[-1].pk)[:ROWS_A_CHUNK])
+        last = chunk[-1].pk if isinstance(chunk[-1], models.Model) else chunk[-1]
+        chunk = list(rows.filter(pk__gt=last)[:ROWS_A_CHUNK])
+
+
+def _write_changes(target: Target, pks: Sequence[Any]) -> int:
+    """Enqueue rows with what they hold, locked, so that no change gets between the reading and the writing."""
+    with transaction.atomic(using=target.using):
+        rows = target.rows().filter(pk__in=pks)
+        locks = connections[target.using].features.has_select_for_update
+        instances = list(rows.select_for_update() if locks else rows)
+        outbox.write(target.using, [outbox.upsert(target.publication, each, target.using) for each in instances])
+    return len(instances)
 
 
 def _write(target: Target, instances: Sequence[models.Model]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -17,6 +18,7 @@ from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import backfill
 from logpipe_signals.publishing.key_sql import key_sql, object_id_sql
 from logpipe_signals.publishing.suspend import suspend_publishing
+from logpipe_signals.registry import publications
 from testproject.people.models import Person
 from testproject.places.models import City, Country
 from tests.conftest import ChangeSettings
@@ -248,3 +250,40 @@ def test_a_dry_run_changes_nothing() -> None:
 def test_the_command_names_what_exists_when_a_label_is_unknown() -> None:
     with pytest.raises(CommandError, match=r"'persons' is no publication.*people\.person:people"):
         republish_all("persons")
+
+
+# --- publications of changes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def people_by_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    publication = publications["people.person:people"]
+    monkeypatch.setattr(publication, "options", replace(publication.options, payload="change"))
+
+
+@pytest.mark.usefixtures("people_by_changes")
+def test_of_a_publication_of_changes_the_outbox_holds_what_each_row_is() -> None:
+    make_people(3)
+    OutboxRow.objects.all()._raw_delete("default")
+
+    assert backfill.enqueue(*backfill.targets(["people"])) == 3
+
+    kept = [
+        json.loads(bytes(payload)) for payload in OutboxRow.objects.order_by("id").values_list("payload", flat=True)
+    ]
+    assert [member["person/1"]["first_name"] for member in kept] == ["p0", "p1", "p2"]
+
+
+@pytest.mark.usefixtures("people_by_changes", "one_partition")
+def test_a_backfill_of_changes_is_not_overtaken_by_a_later_one() -> None:
+    make_people(1)
+    OutboxRow.objects.all()._raw_delete("default")
+    targets = backfill.targets(["people"])
+    backfill.enqueue(*targets)
+    person = Person.objects.get()
+    person.first_name = "later"
+    person.save()
+
+    backfill.drain(targets)
+
+    assert sent_names() == ["p0", "later"]
