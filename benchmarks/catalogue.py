@@ -15,6 +15,12 @@ CATALOGUE = {
     "save": "publishing.save.measure",
     "update": "publishing.update.measure",
     "acknowledged": "publishing.latency.measure",
+    "apply-bulk": "consuming.against_django_logpipe.bulk",
+    "apply-save": "consuming.against_django_logpipe.one_by_one",
+    "apply-loop": "consuming.against_loop.measure",
+    "statements": "consuming.statements.measure",
+    "arrived": "consuming.latency.measure",
+    "consumer-memory": "consuming.memory.measure",
 }
 
 
