@@ -66,7 +66,8 @@ def digest_of(incoming: Incoming, group: str) -> UUID:
     """Return the short name of (group, source, topic, identity)."""
     parts = (group, incoming.meta.source, incoming.record.topic, incoming.meta.identity)
     text = "\x00".join(parts).encode("utf-8", "backslashreplace")
-    return UUID(bytes=hashlib.blake2b(text, digest_size=16).digest())
+    # A well-formed one: MariaDB's uuid column refuses bits that no version of UUIDs has.
+    return UUID(bytes=hashlib.blake2b(text, digest_size=16).digest(), version=5)
 
 
 def _is_retraction(incoming: Incoming) -> bool:
@@ -132,11 +133,18 @@ def _write_some(marks: Sequence[tuple[UUID, Mark]], alias: str) -> set[UUID]:
             cursor.execute(_insert(connection, _UNNEST) + _if_newer(connection), columns)
         else:
             cursor.execute(_insert(connection, _rows(len(marks))) + _if_newer(connection), _row_by_row(columns, alias))
-        if connection.vendor != "mysql":
-            to_uuid = AppliedSequence._meta.get_field("digest").to_python  # type: ignore[union-attr]
-            return {to_uuid(digest) for (digest,) in cursor.fetchall()}
-    stored = _read([digest for digest, _ in marks], alias)
-    return {digest for digest, mark in marks if stored[digest].sequence <= mark.sequence}
+        told = cursor.fetchall() if connection.features.can_return_columns_from_insert else ()
+    to_uuid = AppliedSequence._meta.get_field("digest").to_python  # type: ignore[union-attr]
+    if connection.vendor != "mysql":
+        return {to_uuid(digest) for digest, _ in told}
+    stored = {to_uuid(digest): sequence for digest, sequence in told or _locked_sequences(marks, alias)}
+    return {digest for digest, mark in marks if stored[digest] <= mark.sequence}
+
+
+def _locked_sequences(marks: Sequence[tuple[UUID, Mark]], alias: str) -> list[tuple[UUID, int]]:
+    """MySQL's INSERT tells nothing. Locked, so that a snapshot from before the write does not answer."""
+    rows = AppliedSequence.objects.using(alias).filter(digest__in=[digest for digest, _ in marks])
+    return list(rows.select_for_update().values_list("digest", "sequence"))
 
 
 _UNNEST = "SELECT * FROM UNNEST(%s::uuid[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::bigint[])"
@@ -161,7 +169,11 @@ def _insert(connection: BaseDatabaseWrapper, rows: str) -> str:
 
 
 def _if_newer(connection: BaseDatabaseWrapper) -> str:
-    """Return the clause that keeps what is newer, and, where there is RETURNING, tells what was written."""
+    """
+    Return the clause that keeps what is newer, and, where there is RETURNING, tells of it.
+
+    PostgreSQL and SQLite tell which rows were written; MariaDB tells each row as it is then, written or not.
+    """
     quote = connection.ops.quote_name
     table = quote(AppliedSequence._meta.db_table)
     digest, *others = map(quote, COLUMNS)
@@ -169,9 +181,10 @@ def _if_newer(connection: BaseDatabaseWrapper) -> str:
     if connection.vendor == "mysql":
         # Assigned from left to right: the sequence, which decides, comes last.
         newer = (f"{c} = IF(VALUES({sequence}) >= {sequence}, VALUES({c}), {c})" for c in others)
-        return f" ON DUPLICATE KEY UPDATE {', '.join(newer)}"
+        returning = f" RETURNING {digest}, {sequence}" if connection.features.can_return_columns_from_insert else ""
+        return f" ON DUPLICATE KEY UPDATE {', '.join(newer)}{returning}"
     newer = (f"{c} = excluded.{c}" for c in others)
     return (
         f" ON CONFLICT ({digest}) DO UPDATE SET {', '.join(newer)} "
-        f"WHERE {table}.{sequence} <= excluded.{sequence} RETURNING {table}.{digest}"
+        f"WHERE {table}.{sequence} <= excluded.{sequence} RETURNING {table}.{digest}, {table}.{sequence}"
     )
