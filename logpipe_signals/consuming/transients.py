@@ -12,8 +12,8 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 LOST_STATES = ("08", "57P01", "57P02", "57P03", "53")
 CONTENTION_STATES = ("40", "55P03")
-MYSQL_LOST = frozenset({1040, 1053, 2002, 2003, 2006, 2013, 2055, 4031})
-MYSQL_CONTENTION = frozenset({1205, 1213, 3572})
+MYSQL_LOST = frozenset({1040, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
+MYSQL_CONTENTION = frozenset({1020, 1205, 1213, 3572})
 SQLITE_CONTENTION = ("database is locked", "database table is locked", "database is busy")
 
 
@@ -63,7 +63,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _lost(error: BaseException) -> bool:
     if isinstance(error, InterfaceError):
-        return "closed" in str(error).lower()
+        return "closed" in str(error).lower() or error.args[:1] == (0,)  # MySQL's clients say no more than (0, '')
     if not isinstance(error, OperationalError):
         return False
     state, number = _sqlstate(error), _mysql_number(error)
