@@ -232,7 +232,9 @@ def _publish_matching(
 
 def _matching_rows(model: type[models.Model], objs: list[Any], unique_fields: Any, using: str) -> list[Any]:
     rows = concrete_of(model)._base_manager.using(using).order_by()
-    return [rows.filter(condition) for condition in matching(concrete_of(model), objs, unique_fields or ())]
+    by_any_key = connections[using].vendor == "mysql"
+    found = matching(concrete_of(model), objs, unique_fields or (), by_any_key=by_any_key)
+    return [rows.filter(condition) for condition in found]
 
 
 # --- raw deletes ------------------------------------------------------------------------------------------------------

@@ -51,6 +51,11 @@ def operations() -> list[tuple[str, str]]:
     return [(str(row.operation), row.key) for row in OutboxRow.objects.order_by("pk")]
 
 
+def target(*names: str) -> list[str] | None:
+    """Name the conflict's fields; MariaDB takes none, any unique key of a row will do there."""
+    return list(names) if connection.features.supports_update_conflicts_with_target else None
+
+
 def as_saved(topic: str) -> set[tuple[str, str, int]]:
     """Return what single saves of the rows leave: what set-wise captures have to equal."""
     rows = OutboxRow.objects.filter(publication__endswith=f":{topic}")
@@ -93,10 +98,10 @@ def test_an_update_captures_what_a_save_would(make: str) -> None:
     assert as_saved(make) == saved
 
 
-def test_an_update_costs_one_statement_on_postgresql_and_two_elsewhere(
+def test_an_update_costs_one_statement_on_postgresql_two_on_sqlite_and_five_on_mariadb(
     people: list[Person], django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 2):
+    with django_assert_num_queries({"postgresql": 1, "sqlite": 2, "mysql": 5}[connection.vendor]):
         Person.objects.update(last_name="Bloggs")
     assert len(operations()) == 3
 
@@ -221,7 +226,7 @@ def test_bulk_create_that_updates_conflicts_captures_inserted_and_updated() -> N
     old = Person.objects.create(first_name="Joe", last_name="Schmoe")
     objs = [Person(first_name="Jim", last_name="X", uuid=old.uuid), Person(first_name="Jane", last_name="Schmoe")]
     forget()
-    Person.objects.bulk_create(objs, update_conflicts=True, update_fields=["first_name"], unique_fields=["uuid"])
+    Person.objects.bulk_create(objs, update_conflicts=True, update_fields=["first_name"], unique_fields=target("uuid"))
     assert sorted(operations()) == sorted(("upsert", str(obj.uuid)) for obj in objs)
     assert Person.objects.get(pk=old.pk).first_name == "Jim"
 
@@ -234,7 +239,7 @@ def test_bulk_create_that_updates_keys_retracts_the_old_ones() -> None:
         [Person(pk=old.pk, first_name="Joe", last_name="Schmoe", uuid=new)],
         update_conflicts=True,
         update_fields=["uuid"],
-        unique_fields=["pk"],
+        unique_fields=target("pk"),
     )
     assert operations() == [("retract", str(old.uuid)), ("upsert", str(new))]
 
