@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from django.db import DatabaseError, connections, models, transaction
-from django.db.models import F
+from django.db import DatabaseError, connections, models
 
 from logpipe_signals.conf import settings
 
@@ -46,10 +45,15 @@ class SourceManager(models.Manager["Source"]):
         return row
 
     def _count_up_in_two(self, using: str) -> tuple[str, int] | None:
-        """MariaDB's UPDATE returns nothing."""
-        with transaction.atomic(using=using):
-            rows = self.using(using).filter(pk=1)
-            return rows.values_list("name", "sequence").get() if rows.update(sequence=F("sequence") + 1) else None
+        """MariaDB's UPDATE returns nothing, but the connection remembers the number; so no lock outlives the UPDATE."""
+        table = Source._meta.db_table
+        with connections[using].cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET sequence = LAST_INSERT_ID(sequence + 1) WHERE id = 1")  # noqa: S608
+            if not cursor.rowcount:
+                return None
+            cursor.execute(f"SELECT name, LAST_INSERT_ID() FROM {table} WHERE id = 1")  # noqa: S608
+            row: tuple[str, int] | None = cursor.fetchone()
+        return row
 
 
 class Source(models.Model):

@@ -209,7 +209,8 @@ def test_a_batch_takes_four_statements_whatever_its_size(
         enqueue(made, PEOPLE)
     relay._settlement.look_for_dead_letters()
 
-    with django_assert_num_queries(5 if count < 500 else 4):  # claim (live; backfills), sequence, read, retire
+    sequence = 2 if connection.vendor == "mysql" else 1  # no UPDATE ... RETURNING there
+    with django_assert_num_queries(sequence + (4 if count < 500 else 3)):  # claim (live; backfills), read, retire
         relay.relay_batch(limit=500)
         relay.settle_all()
 
