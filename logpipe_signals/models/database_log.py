@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models.functions import Now
+
+from logpipe_signals.models.exact import ExactCharField
+from logpipe_signals.models.expressions import DatabaseNow
 
 
 class LogPartition(models.Model):
@@ -13,7 +15,7 @@ class LogPartition(models.Model):
     Offsets are given under this row's lock, so they become visible in order: a reader that saw 7 has seen 1 to 6.
     """
 
-    topic = models.CharField(max_length=255)
+    topic = ExactCharField(max_length=255)
     number = models.IntegerField()
     next_offset = models.BigIntegerField(default=0)
 
@@ -33,7 +35,7 @@ class LogRecord(models.Model):
     key = models.BinaryField(null=True)
     value = models.BinaryField(null=True)
     headers = models.JSONField(default=list)
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=DatabaseNow())
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["partition", "offset"], name="logpipe_log_record_offset")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from model_utils.models import TimeStampedModel
 
+from logpipe_signals.models.exact import ExactCharField, ExactTextField
+
 
 class Side(models.TextChoices):
     """Where the message got stuck."""
@@ -33,16 +35,16 @@ class DeadLetter(TimeStampedModel):
 
     side = models.CharField(max_length=10, choices=Side)
     state = models.CharField(max_length=10, choices=DeadLetterState, default=DeadLetterState.OPEN)
-    topic = models.CharField(max_length=255)
-    partition = models.CharField(max_length=128, blank=True, default="")
-    offset = models.CharField(max_length=128, blank=True, default="")
-    group = models.CharField(max_length=200, blank=True, default="")
-    publication = models.CharField(max_length=200, blank=True, default="")
-    object_id = models.TextField(blank=True, default="")
-    identity = models.CharField(max_length=255, blank=True, default="")
-    message_type = models.CharField(max_length=200, blank=True, default="")
+    topic = ExactCharField(max_length=255)
+    partition = ExactCharField(max_length=128, blank=True, default="")
+    offset = ExactCharField(max_length=128, blank=True, default="")
+    group = ExactCharField(max_length=200, blank=True, default="")
+    publication = ExactCharField(max_length=200, blank=True, default="")
+    object_id = ExactTextField(blank=True, default="")
+    identity = ExactCharField(max_length=255, blank=True, default="")
+    message_type = ExactCharField(max_length=200, blank=True, default="")
     version = models.IntegerField(null=True, blank=True)
-    source = models.CharField(max_length=64, blank=True, default="")
+    source = ExactCharField(max_length=64, blank=True, default="")
     sequence = models.BigIntegerField(null=True, blank=True)
     key = models.BinaryField(null=True)
     value = models.BinaryField(null=True)
@@ -50,8 +52,8 @@ class DeadLetter(TimeStampedModel):
     payload = models.BinaryField(null=True, help_text="A publisher's: as in the outbox.")
     headers = models.JSONField(default=list)
     reason = models.CharField(max_length=64, help_text="The error's class name.")
-    error = models.TextField()
-    traceback = models.TextField(blank=True, default="")
+    error = ExactTextField()
+    traceback = ExactTextField(blank=True, default="")
     attempts = models.IntegerField(default=1)
 
     class Meta:

@@ -15,7 +15,11 @@ from logpipe_signals.keys import lane_of, target_field
 
 
 class DatabaseNow(Func):
-    """The database's own clock, which goes on inside a transaction (`now()` of PostgreSQL stands still there)."""
+    """
+    The database's own clock, in UTC, which goes on inside a transaction (`now()` of PostgreSQL stands still there).
+
+    MariaDB's `NOW()` and `SYSDATE()` are in the server's own time zone, where an hour comes twice each autumn.
+    """
 
     template = "%(function)s"
     output_field = models.DateTimeField()
@@ -27,7 +31,7 @@ class DatabaseNow(Func):
         return super().as_sql(compiler, connection, template="CLOCK_TIMESTAMP()")
 
     def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
-        return super().as_sql(compiler, connection, template="SYSDATE(6)")
+        return super().as_sql(compiler, connection, template="UTC_TIMESTAMP(6)")
 
 
 class SecondsFromNow(Func):
@@ -47,7 +51,7 @@ class SecondsFromNow(Func):
         return super().as_sql(compiler, connection, template=template)
 
     def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
-        template = "(SYSDATE(6) + INTERVAL ROUND(1000000 * (%(expressions)s)) MICROSECOND)"
+        template = "(UTC_TIMESTAMP(6) + INTERVAL ROUND(1000000 * (%(expressions)s)) MICROSECOND)"
         return super().as_sql(compiler, connection, template=template)
 
 
@@ -68,7 +72,7 @@ class LaneOf(Func):
         return self._with_lanes(compiler, connection, template)
 
     def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
-        template = "MOD(CONV(LEFT(MD5(%(expressions)s), 8), 16, 10), {lanes})"
+        template = "MOD(CONV(LEFT(MD5(CONVERT(%(expressions)s USING utf8mb4)), 8), 16, 10), {lanes})"
         return self._with_lanes(compiler, connection, template)
 
     def _with_lanes(self, compiler: Any, connection: BaseDatabaseWrapper, template: str) -> Any:

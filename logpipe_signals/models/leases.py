@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import F, Q
 
+from logpipe_signals.models.exact import ExactCharField
 from logpipe_signals.models.expressions import DatabaseNow, SecondsFromNow
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Lease(models.Model):
     """The right to work on one thing, for a while."""
 
     kind = models.CharField(max_length=16, choices=LeaseKind)
-    name = models.CharField(max_length=200, help_text="A lane's number, a relay's id, a shard, a backfill's id.")
+    name = ExactCharField(max_length=200, help_text="A lane's number, a relay's id, a shard, a backfill's id.")
     number = models.IntegerField(null=True, help_text="The lane's number.")
     owner = models.CharField(max_length=200, blank=True, default="", help_text="Empty: nobody.")
     token = models.BigIntegerField(default=0)

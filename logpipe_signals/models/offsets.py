@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from logpipe_signals.models.exact import ExactCharField, ExactTextField
+
 
 class Offset(models.Model):
     """
@@ -14,9 +16,9 @@ class Offset(models.Model):
     """
 
     log = models.CharField(max_length=64, help_text="kafka, database, or kinesis and its region.")
-    group = models.CharField(max_length=200)
-    topic = models.CharField(max_length=255)
-    partition = models.CharField(max_length=128)
+    group = ExactCharField(max_length=200)
+    topic = ExactCharField(max_length=255)
+    partition = ExactCharField(max_length=128)
     position = models.CharField(max_length=128, null=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -38,10 +40,10 @@ class AppliedSequence(models.Model):
     """
 
     digest = models.UUIDField(primary_key=True, editable=False)
-    identity = models.CharField(max_length=255)
+    identity = ExactCharField(max_length=255)
     sequence = models.BigIntegerField()
     deleted = models.BooleanField(default=False)
-    message_key = models.TextField(default="", db_default="")
+    message_key = ExactTextField(default="", db_default="")
     applied_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

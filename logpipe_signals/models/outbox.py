@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
-from django.db.models.functions import Now
 
-from logpipe_signals.models.expressions import array_text
+from logpipe_signals.models.exact import ExactCharField, ExactTextField
+from logpipe_signals.models.expressions import DatabaseNow, array_text
 from logpipe_signals.models.leases import Lease, LeaseKind
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ class OutboxRow(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    publication = models.CharField(max_length=200)
-    object_id = models.TextField()
-    key = models.TextField()
+    publication = ExactCharField(max_length=200)
+    object_id = ExactTextField()
+    key = ExactTextField()
     lane = models.SmallIntegerField()
     operation = models.CharField(max_length=8, choices=Operation, default=Operation.UPSERT)
     priority = models.SmallIntegerField(db_default=0, help_text="0: live changes; higher: later, as backfills.")
     payload = models.BinaryField(null=True)
     headers = models.JSONField(null=True)
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=DatabaseNow())
     attempts = models.SmallIntegerField(db_default=0)
     retry_at = models.DateTimeField(null=True)
 

@@ -234,7 +234,7 @@ _TABLE = OutboxRow._meta.db_table
 _NOW = {
     "postgresql": "CLOCK_TIMESTAMP()",
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
-    "mysql": "SYSDATE(6)",
+    "mysql": "UTC_TIMESTAMP(6)",
 }
 
 Query = tuple[str, list[Any]]
