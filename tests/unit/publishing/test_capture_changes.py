@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 from django.db.models.signals import pre_save
@@ -126,6 +126,10 @@ class TestAChangedKey:
 
 def test_a_save_that_may_change_the_key_costs_one_statement(joe: Person, django_assert_num_queries: Any) -> None:
     joe.first_name = "Jane"
+    if connection.vendor == "mysql":
+        with django_assert_num_queries(3):  # the locked row, the save, the outbox
+            joe.save()
+        return
     with django_assert_num_queries(2) as seen:
         joe.save()
     assert "WITH logpipe_old" in seen.captured_queries[0]["sql"]
