@@ -33,11 +33,15 @@ Answer = TypeVar("Answer")
 @contextmanager
 def reachable(using: str) -> Iterator[None]:
     """Reconnect where a connection went stale, and say `BackendUnavailable` where the database does not answer."""
-    if not connections[using].in_atomic_block:
-        connections[using].close_if_unusable_or_obsolete()
+    connection = connections[using]
+    # With CONN_MAX_AGE=0, Django's default for requests, every look of a reader would be a connection of its own.
+    if connection.settings_dict["CONN_MAX_AGE"] and not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        if not connection.in_atomic_block:
+            connection.close()
         raise BackendUnavailable(
             f"The embedded log on database {using!r} does not answer: {error}. "
             "It is tried again; see that the database runs and is migrated."
