@@ -18,6 +18,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.core.checks import CheckMessage
 
+from logpipe_signals.exceptions import DeclarationError
+
 Header = tuple[str, bytes]
 Headers = tuple[Header, ...]
 Position = int | str
@@ -127,6 +129,37 @@ class Producer(abc.ABC):
     """Whether messages carry headers. If not, the relay puts identity and sequence into the body's `meta`."""
     supports_tombstones: ClassVar[bool] = True
     """Whether a message may have no value."""
+
+    supports_fencing: ClassVar[bool] = False
+    """Whether the log itself can refuse what a relay sends that was held up past its lease (see `fenced`)."""
+
+    def fenced(self, owner: str) -> Producer:
+        """
+        Return a producer whose messages the log refuses once somebody called `fence` for its owner.
+
+        Raises:
+            DeclarationError: This log cannot do that.
+        """
+        raise DeclarationError(
+            f"LOGPIPE['KAFKA_FENCING'] = 'transactions' needs a log that can fence, and {type(self).__module__} "
+            "cannot. Use logpipe_signals.backend.kafka.Producer, or KAFKA_FENCING = 'sequence'."
+        )
+
+    def ready(self) -> None:
+        """
+        Get ready to send, before leases are taken or renewed: what is made later could outlive them unfenced.
+
+        Raises:
+            BackendUnavailable: The log cannot be reached.
+        """
+
+    def fence(self, owner: str) -> None:
+        """
+        Make the log refuse whatever a fenced producer of this owner has not had acknowledged yet.
+
+        Raises:
+            BackendUnavailable: The log cannot be reached.
+        """
 
     @abc.abstractmethod
     def submit(self, messages: Sequence[Message], *, timeout_seconds: float) -> Delivery:

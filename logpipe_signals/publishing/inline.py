@@ -55,7 +55,7 @@ def send_now(using: str, lanes: Collection[int]) -> None:
         return
     relay = Relay(using)
     try:
-        if relay.lanes.take(lanes):
+        if relay.take_lanes(lanes):
             _drain_within(relay, settings.INLINE_WAIT_SECONDS)
     except (BackendUnavailable, LeaseLost) as error:
         breaker.trip()

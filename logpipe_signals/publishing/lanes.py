@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import LeaseLost
 from logpipe_signals.models import Lease
+from logpipe_signals.models.expressions import DatabaseNow
 from logpipe_signals.models.leases import LeaseKind, LeaseQuerySet
 from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.outbox import lane_count
@@ -32,11 +33,17 @@ def relay_id() -> str:
 
 
 class HeldLanes:
-    """The lanes one relay holds on one database alias."""
+    """
+    The lanes one relay holds on one database alias.
 
-    def __init__(self, using: str, owner: str) -> None:
+    Args:
+        fence: Called for each owner whose lease ran out, before anything is sent in the lanes taken from it.
+    """
+
+    def __init__(self, using: str, owner: str, *, fence: Callable[[str], None] | None = None) -> None:
         self.using = using
         self.owner = owner
+        self._fence = fence
         self.tokens: dict[int, int] = {}
         self._leaving: set[int] = set()
         self._announced = False
@@ -56,14 +63,18 @@ class HeldLanes:
         """Return how long the leases surely last, less a margin for the clocks."""
         return self._deadline - clock.seconds()
 
-    def require(self) -> None:
+    def require(self, held: Collection[tuple[int, int]]) -> None:
         """
         Make sure that the leases still hold, before something is sent under them.
+
+        Args:
+            held: (lane, token) as when the rows were claimed. A lane that was lost and taken again has another token,
+                and another relay may have sent a newer state meanwhile.
 
         Raises:
             LeaseLost: They may have run out: another relay may hold the lanes by now.
         """
-        if self.seconds_left <= 0:
+        if self.seconds_left <= 0 or any(self.tokens.get(lane) != token for lane, token in held):
             self.tokens.clear()
             raise LeaseLost(
                 f"Relay {self.owner} was held up past its lease of {settings.LEASE_SECONDS} s; its lanes may be "
@@ -120,11 +131,33 @@ class HeldLanes:
         return Lease.objects.using(self.using)
 
     def _take(self, names: Collection[str]) -> dict[str, int]:
+        late = self._late_owners(names)
         taken = self._leases.take(LeaseKind.LANE, names, owner=self.owner, lease_seconds=settings.LEASE_SECONDS)
+        self._fence_off(late)
         if taken or self._leases.of_kind(LeaseKind.LANE).exists():
             return taken
         self._leases.ensure(LeaseKind.LANE, [str(lane) for lane in all_lanes(self.using)])
         return self._take(names)
+
+    def _late_owners(self, names: Collection[str]) -> dict[str, list[str]]:
+        """Return who held which of these lanes until the lease ran out; who hands over has nothing in hand."""
+        late: dict[str, list[str]] = {}
+        if self._fence is not None:
+            leases = self._leases.of_kind(LeaseKind.LANE).filter(name__in=names).free().exclude(owner="")
+            for owner, name in leases.exclude(owner=self.owner).values_list("owner", "name"):
+                late.setdefault(owner, []).append(name)
+        return late
+
+    def _fence_off(self, late: dict[str, list[str]]) -> None:
+        for owner, names in late.items():
+            try:
+                if self._fence is not None:
+                    self._fence(owner)
+            except Exception:
+                # Nothing may be sent in these lanes before their late owner is fenced: they go back to its name.
+                mine = self._leases.of_kind(LeaseKind.LANE).filter(owner=self.owner, name__in=names)
+                mine.update(owner=owner, expires_at=DatabaseNow())
+                raise
 
     def _hold(self, leases: dict[str, int], asked_at: float) -> None:
         seconds = settings.LEASE_SECONDS

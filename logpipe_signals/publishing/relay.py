@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -80,9 +80,13 @@ class Relay:
 
     def __init__(self, using: str = "default", *, owner: str | None = None) -> None:
         self.using = using
-        self.lanes = HeldLanes(using, owner or relay_id())
-        self.claims = Claims(using)
+        owner = owner or relay_id()
         self.producer = get_producer_backend()
+        self._fencing = settings.KAFKA_FENCING == "transactions"
+        if self._fencing:
+            self.producer = self.producer.fenced(owner)
+        self.lanes = HeldLanes(using, owner, fence=self.producer.fence if self._fencing else None)
+        self.claims = Claims(using)
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
 
@@ -133,8 +137,14 @@ class Relay:
             report += self._settle(self._on_its_way.popleft())
         return report
 
+    def take_lanes(self, lanes: Collection[int] | None = None) -> bool:
+        """Take these lanes (None: all) as far as they are free, and tell whether any is held now."""
+        self.producer.ready()
+        return self.lanes.take(lanes)
+
     def keep_lanes(self) -> None:
         """Renew the leases when it is time, and take or give back lanes as relays come and go."""
+        self.producer.ready()
         if self.lanes.keep(busy=self.claims.lanes_in_flight()):
             self.claims.look_at_everything()
             self._settlement.look_for_dead_letters()
@@ -145,6 +155,8 @@ class Relay:
             self.settle_all()
         finally:
             self.lanes.release()
+            if self._fencing:
+                self.producer.close()
 
     def recover(self) -> None:
         """After a failure: let go of what was on its way (none of it arrives later) and claim everything anew."""
@@ -157,11 +169,12 @@ class Relay:
     # --- sending ------------------------------------------------------------------------------------------------
 
     def _submit(self, rows: list[ClaimedRow]) -> None:
+        held = self.lanes.pairs({row.lane for row in rows})
         try:
             batch = prepare(
                 rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
             )
-            self.lanes.require()
+            self.lanes.require(held)
             timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left)
             messages = [message for outgoing in batch.outgoing for message in outgoing.messages]
             delivery = self._start(messages, timeout_seconds)
@@ -260,7 +273,7 @@ def drain(using: str = "default") -> RelayReport:
         BackendUnavailable: The log cannot be reached; what was not acknowledged stays pending.
     """
     relay = Relay(using)
-    if not relay.lanes.take():
+    if not relay.take_lanes():
         return RelayReport()
     try:
         return relay.drain()

@@ -63,7 +63,8 @@ class RelayWorker:
         return report
 
     def _anything_pending(self) -> bool:
-        return any(OutboxRow.objects.using(relay.using).exists() for relay in self.relays)
+        names = [*publications.sendable("state"), *publications.sendable("change")]
+        return any(OutboxRow.objects.using(relay.using).filter(publication__in=names).exists() for relay in self.relays)
 
     def _idle(self, step: RelayReport) -> None:
         if self._failures:

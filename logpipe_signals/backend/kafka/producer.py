@@ -30,6 +30,13 @@ class Producer(base.Producer):
                 delivery.start(message)
         return delivery
 
+    supports_fencing = True
+
+    def fenced(self, owner: str) -> base.Producer:
+        from logpipe_signals.backend.kafka.fenced import FencedProducer
+
+        return FencedProducer(owner)
+
     def flush(self, timeout_seconds: float) -> None:
         deadline = Deadline(timeout_seconds)
         for client in current_clients():

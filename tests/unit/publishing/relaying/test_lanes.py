@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from logpipe_signals.exceptions import LeaseLost
+from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import Lease
 from logpipe_signals.models.leases import LeaseKind
 from logpipe_signals.publishing import lanes
@@ -132,7 +132,58 @@ def test_a_relay_whose_deadline_passed_must_not_send(relays: Callable[[str], Hel
     clock.now += 15
 
     with pytest.raises(LeaseLost, match="LEASE_SECONDS"):
-        held.require()
+        held.require([])
+
+
+def test_a_lane_lost_and_taken_again_is_not_the_one_the_rows_were_claimed_in(
+    relays: Callable[[str], HeldLanes], clock: Clock
+) -> None:
+    held = relays("a")
+    held.keep()
+    claimed_in = held.pairs([3])
+    Lease.objects.filter(owner="a").update(expires_at="2000-01-01T00:00:00Z")
+    tick(clock, held)
+    assert 3 in held.numbers
+
+    with pytest.raises(LeaseLost):
+        held.require(claimed_in)
+
+
+def test_the_late_owner_is_fenced_before_its_lanes_are_used(clock: Clock) -> None:
+    fenced: list[str] = []
+    HeldLanes("default", "dead").keep()
+    Lease.objects.filter(owner="dead").update(expires_at="2000-01-01T00:00:00Z")
+
+    HeldLanes("default", "heir", fence=fenced.append).keep()
+
+    assert fenced == ["dead"]
+
+
+def test_who_hands_over_gracefully_is_not_fenced(clock: Clock) -> None:
+    fenced: list[str] = []
+    leaving = HeldLanes("default", "leaving")
+    leaving.keep()
+    leaving.release()
+
+    HeldLanes("default", "heir", fence=fenced.append).keep()
+
+    assert fenced == []
+
+
+def test_lanes_whose_late_owner_cannot_be_fenced_are_left_to_another_try(clock: Clock) -> None:
+    def away(owner: str) -> None:
+        raise BackendUnavailable("no broker")
+
+    HeldLanes("default", "dead").keep()
+    Lease.objects.filter(owner="dead").update(expires_at="2000-01-01T00:00:00Z")
+    heir = HeldLanes("default", "heir", fence=away)
+
+    with pytest.raises(BackendUnavailable):
+        heir.keep()
+
+    fenced: list[str] = []
+    HeldLanes("default", "next", fence=fenced.append).keep()
+    assert fenced == ["dead"]
 
 
 def test_the_own_deadline_ends_before_the_databases(relays: Callable[[str], HeldLanes], clock: Clock) -> None:
