@@ -24,7 +24,7 @@ class JSONRenderer(renderers.JSONRenderer):
     def __init__(self) -> None:
         separators = SHORT_SEPARATORS if self.compact else LONG_SEPARATORS
         encoder = self.encoder_class(
-            ensure_ascii=self.ensure_ascii, allow_nan=not self.strict, separators=tuple(separators)
+            ensure_ascii=self.ensure_ascii, allow_nan=not self.strict, separators=(separators[0], separators[1])
         )
         self._encode = _kept(encoder)
 

@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('logpipe_signals', '0002_remember_the_key_of_what_was_applied'),
+        ("logpipe_signals", "0002_remember_the_key_of_what_was_applied"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='deadletter',
-            name='operation',
-            field=models.CharField(blank=True, default='', help_text="A publisher's: as in the outbox.", max_length=8),
+            model_name="deadletter",
+            name="operation",
+            field=models.CharField(blank=True, default="", help_text="A publisher's: as in the outbox.", max_length=8),
         ),
         migrations.AddField(
-            model_name='deadletter',
-            name='payload',
+            model_name="deadletter",
+            name="payload",
             field=models.BinaryField(help_text="A publisher's: as in the outbox.", null=True),
         ),
     ]

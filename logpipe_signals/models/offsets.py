@@ -19,7 +19,7 @@ class Offset(models.Model):
     group = ExactCharField(max_length=200)
     topic = ExactCharField(max_length=255)
     partition = ExactCharField(max_length=128)
-    position = models.CharField(max_length=128, null=True)
+    position = models.CharField(max_length=128, null=True)  # noqa: DJ001  (NULL and "" differ: nothing read yet)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

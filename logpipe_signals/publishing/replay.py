@@ -59,7 +59,7 @@ def _intent(letter: DeadLetter) -> outbox.Intent:
         object_id=letter.object_id,
         key=bytes(letter.key or b"").decode(),
         operation=letter.operation,
-        payload=letter.payload,
+        payload=bytes(letter.payload) if letter.payload is not None else None,
     )
 
 
