@@ -7,9 +7,11 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Collection
 
 import psycopg
 
+from testproject.services.ports import wait_until
 from tests.scenarios.checker import Entry, Verdict, judge
 from tests.scenarios.kinesis.log import KinesisLog, entry_of
 from tests.scenarios.processes import ROOT
@@ -76,14 +78,23 @@ class Crew:
         """Wait until everything on the log was applied, and end the workers."""
         for worker in self.workers:
             assert not worker.has_crashed, f"{worker.name} crashed:\n{worker.output[-3000:]}"
-        wanted = {(entry.partition, entry.offset) for entry in self.log.read()}
-        self.world.wait_until(
-            lambda: {(entry.partition, entry.offset) for entry in self.applied()} >= wanted,
-            f"{len(wanted)} records are applied",
-            CATCH_UP_SECONDS,
-        )
+        wanted = {(entry.partition, entry.offset): entry for entry in self.log.read()}
+        if not wait_until(lambda: not self._missing(wanted), timeout_seconds=CATCH_UP_SECONDS):
+            missing = "\n".join(str(wanted[place]) for place in sorted(self._missing(wanted)))
+            said = "\n".join(f"--- {worker.name}:\n{worker.output[-1500:]}" for worker in self.workers)
+            raise AssertionError(
+                f"LOGPIPE_SEED={self.world.seed}: not applied:\n{missing}\n{self._positions()}\n{said}"
+            )
         for worker in self.workers:
             worker.stop()
+
+    def _missing(self, wanted: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        return set(wanted) - {(entry.partition, entry.offset) for entry in self.applied()}
+
+    def _positions(self) -> str:
+        query = "SELECT partition, position FROM logpipe_signals_offset ORDER BY partition"
+        with psycopg.connect(self._url) as connection:
+            return "\n".join(f"{shard}: {position}" for shard, position in connection.execute(query).fetchall())
 
     # --- what they did ----------------------------------------------------------------------------------------------
 
