@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -22,29 +23,28 @@ PURGE_SECONDS = 1.0
 class ConfluentDelivery(Delivery):
     """The outcomes of a batch's messages, in their order, as librdkafka reports them."""
 
-    def __init__(self, client: SharedClient, count: int, deadline: Deadline) -> None:
+    def __init__(self, client: SharedClient, messages: Sequence[Message], deadline: Deadline) -> None:
         self._client = client
         self._deadline = deadline
-        self._messages: list[Message] = []
-        self._outcomes: list[Sent | None] = [None] * count
+        self._messages = messages
+        self._outcomes: list[Sent | None] = [None] * len(messages)
         self._suspects: set[int] = set()
-        self._open = count
-        self._changed = threading.Condition()
+        self._open = len(messages)
+        self._lock = threading.Lock()
+        self._all_known = threading.Event()
         self._settled: list[Sent] | None = None
 
-    def start(self, message: Message, refusal: Exception | None) -> None:
-        """Give a message to the client's queue, unless it is refused."""
-        index = len(self._messages)
-        self._messages.append(message)
-        if refusal is not None:
-            self._settle(index, Sent(error=refusal))
-        else:
-            self._give(index)
+    def start(self, refusals: Mapping[str, Exception]) -> None:
+        """Give the messages to the client's queue, but those whose topic is refused."""
+        for index, message in enumerate(self._messages):
+            if (refusal := refusals.get(message.topic)) is not None:
+                self._settle(index, Sent(error=refusal))
+            else:
+                self._give(index, message)
 
-    def _give(self, index: int) -> None:
-        message = self._messages[index]
+    def _give(self, index: int, message: Message) -> None:
         try:
-            self._client.produce(message, self._reporter(index), self._deadline)
+            self._client.produce(message, partial(self._report, index), self._deadline)
         except KafkaException as error:
             self._settle(index, Sent(error=errors.outcome_of(message.topic, error.args[0])))
         except (ValueError, TypeError) as error:
@@ -52,26 +52,25 @@ class ConfluentDelivery(Delivery):
         except BackendUnavailable as error:
             self._settle(index, Sent(error=error))
 
-    def _reporter(self, index: int) -> Callable[[Any, Any], None]:
-        def report(error: Any, place: Any) -> None:
-            if error is None:
-                metadata = RecordMetadata(place.topic(), str(place.partition()), place.offset())
-                self._settle(index, Sent(metadata=metadata))
-                return
-            if errors.is_permanent(error):
-                # Kafka refuses a whole record batch, and librdkafka does not say who was in it.
-                self._suspects.add(index)
-            self._settle(index, Sent(error=errors.outcome_of(self._messages[index].topic, error)))
-
-        return report
+    def _report(self, index: int, error: Any, place: Any) -> None:
+        """Take what librdkafka says of a message; called from the thread that polls the client."""
+        if error is None:
+            metadata = RecordMetadata(self._messages[index].topic, str(place.partition()), place.offset())
+            self._settle(index, Sent(metadata=metadata))
+            return
+        if errors.is_permanent(error):
+            # Kafka refuses a whole record batch, and librdkafka does not say who was in it.
+            self._suspects.add(index)
+        self._settle(index, Sent(error=errors.outcome_of(self._messages[index].topic, error)))
 
     def _settle(self, index: int, outcome: Sent) -> None:
-        with self._changed:
+        with self._lock:
             if self._outcomes[index] is None:
                 self._outcomes[index] = outcome
                 self._open -= 1
-            if not self._open:
-                self._changed.notify_all()
+            if self._open:
+                return
+        self._all_known.set()
 
     @property
     def done(self) -> bool:
@@ -88,17 +87,16 @@ class ConfluentDelivery(Delivery):
         return self._settled
 
     def _wait_for_reports(self, until: Deadline) -> None:
-        with self._changed:
-            if self._changed.wait_for(lambda: not self._open, until.remaining_seconds):
-                return
+        if self.done or self._all_known.wait(until.remaining_seconds):
+            return
         self._client.purge()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._open, PURGE_SECONDS)
+        self._all_known.wait(PURGE_SECONDS)
 
     def _sent_alone(self, index: int, until: Deadline) -> Sent:
         self._outcomes[index] = None
         self._open = 1
-        self._give(index)
+        self._all_known.clear()
+        self._give(index, self._messages[index])
         self._wait_for_reports(until)
         return self._outcomes[index] or _not_acknowledged(self._messages[index])
 

@@ -21,9 +21,8 @@ class Producer(base.Producer):
         deadline = Deadline(timeout_seconds)
         client = shared_client(timeout_seconds)
         missing = client.missing_topics({message.topic for message in messages}, deadline)
-        delivery = ConfluentDelivery(client, len(messages), deadline)
-        for message in messages:
-            delivery.start(message, missing.get(message.topic))
+        delivery = ConfluentDelivery(client, messages, deadline)
+        delivery.start(missing)
         return delivery
 
     def flush(self, timeout_seconds: float) -> None:
