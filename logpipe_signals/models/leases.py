@@ -46,7 +46,7 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
     def ensure(self, kind: str, names: Iterable[str]) -> None:
         """Make the leases that are not there yet."""
         numbered = kind == LeaseKind.LANE
-        leases: list[Lease] = [Lease(kind=kind, name=name, number=int(name) if numbered else None) for name in names]
+        leases = [self.model(kind=kind, name=name, number=int(name) if numbered else None) for name in names]
         self.bulk_create(leases, ignore_conflicts=True)
 
     def take(self, kind: str, names: Collection[str], *, owner: str, lease_seconds: float) -> dict[str, int]:
