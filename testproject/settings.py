@@ -111,6 +111,7 @@ LOGPIPE = {
     "RELAY": os.environ.get("LOGPIPE_RELAY", "inline"),
     "KAFKA_BOOTSTRAP_SERVERS": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
     "KINESIS_REGION": os.environ.get("AWS_DEFAULT_REGION", ""),
+    "KINESIS_FETCH_LIMIT": 1000,
     "KINESIS_ENDPOINT_URL": os.environ.get("KINESIS_ENDPOINT_URL", ""),
     # Any other setting, as JSON: LOGPIPE_SETTINGS='{"LEASE_SECONDS": 5}'
     **json.loads(os.environ.get("LOGPIPE_SETTINGS", "{}")),

@@ -64,13 +64,20 @@ def run(*, cities: int, kept: bool) -> int:
 def _prologue() -> None:
     for alias in ("default", "subscriber"):
         call_command("migrate", database=alias, verbosity=0)
-    servers = settings.LOGPIPE["KAFKA_BOOTSTRAP_SERVERS"]
-    embedded = settings.BACKEND.endswith(".database")
-    log = "a table of the publisher's database (the embedded log)" if embedded else f"Apache Kafka at {servers}"
+    wire.make_topics(TOPICS)
     screen.heading("Two applications and a log between them")
     screen.line(f"publisher   {connections['default'].settings_dict['NAME']}: Person, Country, City")
-    screen.line(f"log         {log}: topics {', '.join(TOPICS)}")
+    screen.line(f"log         {_log()}: topics {', '.join(TOPICS)}")
     screen.line(f"subscriber  {connections['subscriber'].settings_dict['NAME']}: a copy of each")
+
+
+def _log() -> str:
+    servers, endpoint = settings.LOGPIPE["KAFKA_BOOTSTRAP_SERVERS"], settings.LOGPIPE["KINESIS_ENDPOINT_URL"]
+    known = {
+        "database": "a table of the publisher's database (the embedded log)",
+        "kinesis": f"Kinesis at {endpoint or 'AWS'}",
+    }
+    return known.get(settings.BACKEND.rpartition(".")[2], f"Apache Kafka at {servers}")
 
 
 # --- the publisher ----------------------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testproject.services import provided_kafka
+from testproject.services import provided_kafka, provided_kinesis
 
 NAMED_BROKER = "KAFKA_BOOTSTRAP_SERVERS"
+NAMED_KINESIS = "KINESIS_ENDPOINT_URL"
+ANY_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "eu-central-1"}
 
 
 class NotFresh(Exception):
@@ -40,7 +42,7 @@ def stage(options: Options) -> Iterator[dict[str, str]]:
 
     Raises:
         NotFresh: `data_dir` holds databases already.
-        ServiceUnavailable: Kafka was asked for, none is named, and a part that it needs is missing.
+        ServiceUnavailable: Kafka or Kinesis was asked for, none is named, and a part that it needs is missing.
     """
     with ExitStack() as stack:
         folder = _folder(options, stack)
@@ -57,6 +59,8 @@ def stage(options: Options) -> Iterator[dict[str, str]]:
         }
         if options.backend == "kafka":
             environment[NAMED_BROKER] = _kafka(stack)
+        if options.backend == "kinesis":
+            environment |= _kinesis(stack)
         yield environment
 
 
@@ -75,3 +79,10 @@ def _kafka(stack: ExitStack) -> str:
     if NAMED_BROKER not in os.environ:
         print("Starting Apache Kafka from packages; the first time it is downloaded ...", file=sys.stderr, flush=True)
     return stack.enter_context(provided_kafka(num_partitions=3))
+
+
+def _kinesis(stack: ExitStack) -> dict[str, str]:
+    if NAMED_KINESIS in os.environ:
+        return {NAMED_KINESIS: os.environ[NAMED_KINESIS]}
+    print("Starting kinesis-mock from packages; the first time it is downloaded ...", file=sys.stderr, flush=True)
+    return {**ANY_CREDENTIALS, NAMED_KINESIS: stack.enter_context(provided_kinesis())}

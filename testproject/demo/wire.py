@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from django.conf import settings
+
 from logpipe_signals.backend import get_consumer_backend, get_offset_backend
 from logpipe_signals.backend.base import Consumer, Position, Record, Subscription, TopicPartition
 from logpipe_signals.exceptions import MissingTopicError
 
 Ends = dict[TopicPartition, Position]
 FIRST_POLL_SECONDS = 5.0
+NEXT_POLL_SECONDS = 1.0
+SHARDS = 3
+
+
+def make_topics(topics: Sequence[str]) -> None:
+    """Make the topics where neither the log nor its broker does it at the first message."""
+    if settings.BACKEND.endswith(".kinesis"):
+        from logpipe_signals.backend import kinesis
+
+        for topic in topics:
+            kinesis.create_stream(topic, SHARDS)
 
 
 def ends(topics: Sequence[str]) -> Ends:
@@ -36,19 +49,18 @@ def begin_at(positions: Ends, group: str) -> None:
 
 def read(topic: str, since: Ends, *, limit: int) -> list[Record]:
     """Return records of a topic, in order within each partition, up to its end or the limit."""
-    records: list[Record] = []
     with _reader(topic, since) as reader:
-        found = reader.poll(max_records=limit, timeout_seconds=FIRST_POLL_SECONDS)
-        while found and len(records) < limit:
-            records += found
-            found = reader.poll(max_records=limit, timeout_seconds=0.5) if _is_behind(reader, records) else []
+        records = found = reader.poll(max_records=limit, timeout_seconds=FIRST_POLL_SECONDS)
+        ends = reader.end_positions(sorted(reader.assignment()))
+        while found and len(records) < limit and _is_behind(reader, ends, since, records):
+            found = reader.poll(max_records=limit, timeout_seconds=NEXT_POLL_SECONDS)
+            records = [*records, *found]
     return records[:limit]
 
 
-def _is_behind(reader: Consumer, records: Sequence[Record]) -> bool:
-    read_to = {record.topic_partition: int(record.offset) + 1 for record in records}
-    ends = reader.end_positions(sorted(reader.assignment()))
-    return any(int(end) > read_to.get(partition, 0) for partition, end in ends.items())
+def _is_behind(reader: Consumer, ends: Ends, since: Ends, records: Sequence[Record]) -> bool:
+    read_to = since | {record.topic_partition: reader.position_after(record) for record in records}
+    return not all(reader.has_reached(partition, read_to.get(partition), end) for partition, end in ends.items())
 
 
 def place(record: Record) -> str:

@@ -21,7 +21,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--backend", choices=["database", "kafka"], default="database", help="Which log.")
+        parser.add_argument(
+            "--backend", choices=["database", "kafka", "kinesis"], default="database", help="Which log."
+        )
         parser.add_argument("--cities", type=int, default=5000, help="How many cities, the largest first (5000).")
         parser.add_argument("--data-dir", type=Path, help="Make the databases in this folder, and keep them.")
         parser.add_argument("--keep", action="store_true", help="Keep the databases, and say where they are.")
