@@ -11,7 +11,9 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import models
 
+from logpipe_signals import backend
 from logpipe_signals.checks.triggers import check_triggers
+from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.publishing.managers import publishes_sets
 from logpipe_signals.publishing.reading import fields_of
@@ -96,6 +98,13 @@ def _options(publication: Publication) -> Iterator[CheckMessage]:
             obj=publication.model,
             id="logpipe_signals.E006",
         )
+    if mode in ("tombstone", "both") and not _log_has_tombstones():
+        yield Error(
+            f"Publication {publication.name!r} sends tombstones to {settings.PRODUCER_BACKEND}, which has none.",
+            hint="Use delete='message': it works on every log.",
+            obj=publication.model,
+            id="logpipe_signals.E021",
+        )
     if mode in ("message", "both") and not publication.lookup_fields:
         yield Error(
             f"Publication {publication.name!r} sends delete messages that say of no row which one it was.",
@@ -111,6 +120,13 @@ def _options(publication: Publication) -> Iterator[CheckMessage]:
     else:
         yield from _unseen_deletes(publication)
         yield from _unseen_sets(publication)
+
+
+def _log_has_tombstones() -> bool:
+    try:
+        return backend.producer_class().supports_tombstones
+    except DeclarationError:
+        return True  # A backend that does not import is another check's finding.
 
 
 def _key_is_unique(publication: Publication) -> bool:

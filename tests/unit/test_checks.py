@@ -152,6 +152,12 @@ def test_a_tombstone_of_a_unique_key_is_sound(model: Any) -> None:
     assert check_publications() == []
 
 
+def test_a_tombstone_on_a_log_that_has_none(logpipe_settings: ChangeSettings) -> None:
+    logpipe_settings(PRODUCER_BACKEND="logpipe_signals.backend.kinesis.Producer")
+    publishes("checked", Good, delete="tombstone")(Visit)
+    assert "which has none" in only(check_publications(), "E021").msg
+
+
 def test_a_lookup_field_that_is_no_field() -> None:
     publishes("checked", Good, lookup_fields=["nickname"])(Visit)
     assert "'nickname'" in only(check_publications(), "E007").msg

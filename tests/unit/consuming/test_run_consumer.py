@@ -61,6 +61,14 @@ def test_what_subscribes_and_register_consumer_declare_is_consumed(command: Call
     assert (PersonCopy.objects.count(), CountryCopy.objects.count()) == (1, 1)
 
 
+def test_the_kafka_command_says_what_to_call_where_the_log_is_none_and_runs(capsys: pytest.CaptureFixture[str]):
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_kafka_consumer", "--until-caught-up")
+    assert "Call manage.py run_consumer instead" in capsys.readouterr().err
+    assert PersonCopy.objects.count() == 1
+
+
 def test_a_project_without_consumers_is_told_how_to_declare_one():
     with pytest.raises(CommandError, match="@subscribes"):
         call_command("run_consumer")
