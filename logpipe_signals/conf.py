@@ -31,6 +31,10 @@ class LogpipeSettings:
     """Dotted path of the class that keeps positions."""
     DEFAULT_FORMAT: str = "json"
     """The format of what is sent: `json`, `msgpack` (extra `[msgpack]`), `pickle`, or one that was registered."""
+    COMPRESSION: Literal["", "gzip", "zstd"] = ""
+    """What large messages are compressed by: `gzip`, or `zstd` (extra `[zstd]`). Readers need it too."""
+    COMPRESSION_MIN_BYTES: int = 4096
+    """The smallest message that is compressed."""
     ALLOW_INCOMING_PICKLE: bool = False
     """Whether pickles are read from the wire. A pickle runs code of whoever wrote it: leave it off."""
     PRODUCER_ID: str = ""
@@ -60,7 +64,10 @@ class LogpipeSettings:
     KINESIS_ENDPOINT_URL: str = ""
     """Another endpoint than AWS's own: a mock, a VPC endpoint."""
     KINESIS_FETCH_LIMIT: int = 25
-    """Records a `GetRecords` call asks for, at most 10,000."""
+    """
+    Records a `GetRecords` call asks for, at most 10,000. There are at most 5 such calls a second and shard: with
+    django-logpipe's default a shard gives 125 records a second; say more where more is written.
+    """
     KINESIS_SEQ_NUM_CACHE_SIZE: int = 1000
     """How many keys' last sequence numbers are remembered for `SequenceNumberForOrdering`."""
     KINESIS_SHARD_ITERATOR_TYPE: str = "TRIM_HORIZON"

@@ -13,14 +13,19 @@ from django.core.checks import CheckMessage, Error
 from logpipe_signals import backend
 from logpipe_signals.conf import LogpipeSettings, settings
 from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.formats import compression
 from logpipe_signals.registry import publications, subscriptions
 
-CHOICES = {"RELAY": ("inline", "worker"), "KAFKA_FENCING": ("sequence", "transactions")}
+CHOICES = {
+    "RELAY": ("inline", "worker"),
+    "KAFKA_FENCING": ("sequence", "transactions"),
+    "COMPRESSION": ("", *compression.CODES),
+}
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Return what is wrong with `settings.LOGPIPE`."""
-    return [*_unknown_names(), *_choices(), *_backends()]
+    return [*_unknown_names(), *_choices(), *_compression(), *_backends()]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -59,6 +64,16 @@ def _choices() -> Iterator[CheckMessage]:
                 hint=f"Choose one of: {', '.join(map(repr, choices))}.",
                 id="logpipe_signals.E012",
             )
+
+
+def _compression() -> Iterator[CheckMessage]:
+    code = settings.COMPRESSION
+    if code in compression.CODES and not compression.is_available(code):
+        yield Error(
+            f"LOGPIPE['COMPRESSION'] is {code!r}, and its package is not installed.",
+            hint="Install it: pip install 'logpipe_signals[zstd]', or choose 'gzip'.",
+            id="logpipe_signals.E022",
+        )
 
 
 def _backends() -> Iterator[CheckMessage]:

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import UnknownFormatError
+from logpipe_signals.formats import compression
 from logpipe_signals.formats.json import JSONParser, JSONRenderer
 from logpipe_signals.formats.msgpack import MsgPackParser, MsgPackRenderer
 from logpipe_signals.formats.pickle import PickleParser, PickleRenderer
@@ -22,6 +23,7 @@ FORMAT_MSGPACK = "msgpack"
 FORMAT_PICKLE = "pickle"
 DELIMITER = b":"
 LONGEST_CODE = 32
+COMPRESSIONS = frozenset(code.encode() for code in compression.CODES)
 
 
 class Renderer(Protocol):
@@ -58,12 +60,12 @@ def unregister(code: str) -> None:
 
 def render(code: str, data: Any) -> bytes:
     """
-    Return `code:body`.
+    Return `code:body`, compressed where the settings ask for it.
 
     Raises:
         UnknownFormatError: No format has this code.
     """
-    return code.encode() + DELIMITER + _format(code.encode()).renderer.render(data)
+    return compression.packed(code.encode() + DELIMITER + _format(code.encode()).renderer.render(data))
 
 
 def parse(data: bytes | str) -> Any:
@@ -75,6 +77,8 @@ def parse(data: bytes | str) -> Any:
     """
     raw = data.encode() if isinstance(data, str) else data
     code, delimiter, body = raw.partition(DELIMITER)
+    if code in COMPRESSIONS and code not in _formats:
+        code, delimiter, body = compression.unpacked(code.decode(), body).partition(DELIMITER)
     if not delimiter or len(code) > LONGEST_CODE:
         raise UnknownFormatError("The value names no format: it has to start with one and a colon, as in 'json:{...}'.")
     if code == FORMAT_PICKLE.encode() and not settings.ALLOW_INCOMING_PICKLE:

@@ -9,10 +9,12 @@ import warnings
 import pytest
 from django.db import connections
 
+from logpipe_signals import formats
 from logpipe_signals.backend.base import Message
 from logpipe_signals.backend.partitioning import partition_of
 from logpipe_signals.exceptions import MessageRejected
 from tests.conformance.logs import Log
+from tests.conftest import ChangeSettings
 
 pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
 
@@ -124,6 +126,19 @@ def test_one_message_that_is_too_large_is_rejected_and_its_neighbours_arrive(log
     outcomes = log.producer().submit(messages, timeout_seconds=20).wait(20)
     assert [type(outcome.error) for outcome in outcomes] == [type(None), MessageRejected, type(None)]
     assert len(log.read(log.consumer(topic), 2)) == 2
+
+
+@pytest.mark.needs("a size limit")
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_message_that_is_too_large_fits_when_it_is_compressed(
+    log: Log, compression: str, logpipe_settings: ChangeSettings
+) -> None:
+    topic = log.topic()
+    body = {"type": "essay", "version": 1, "message": {"text": "la " * log.too_large_bytes}}
+    logpipe_settings(COMPRESSION=compression)
+    log.send(topic, ("joe", formats.render("json", body)))
+    (record,) = log.read(log.consumer(topic), 1)
+    assert formats.parse(record.value or b"") == body
 
 
 def test_a_topic_name_that_cannot_be_is_rejected(log: Log) -> None:
