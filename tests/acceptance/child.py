@@ -91,9 +91,46 @@ def compare_until_equal() -> list[str]:
     return list(differences)
 
 
+def add_a_column_of_tomorrow() -> None:
+    """Migrate the outbox as a next release of the package may: by what an older one need not know."""
+    from django.db import connection
+
+    from logpipe_signals.models import OutboxRow
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {OutboxRow._meta.db_table} ADD COLUMN tomorrow integer NULL")
+
+
+def pending() -> list[str]:
+    """Return the publications that have rows in the outbox."""
+    from logpipe_signals.models import OutboxRow
+
+    return sorted(set(OutboxRow.objects.values_list("publication", flat=True)))
+
+
+def first_names(topic: str) -> list[str]:
+    """Return the first names on a topic, in order."""
+    from testproject.demo import wire
+
+    records = wire.read(topic, {}, limit=100_000)
+    bodies = [json.loads((record.value or b"").partition(b":")[2]) for record in records]
+    return [body["message"]["first_name"] for body in bodies if "first_name" in body["message"]]
+
+
 COMMANDS = {
     command.__name__: command
-    for command in (save, save_many, save_in_bulk, relay, restart, begin_here, compare_until_equal)
+    for command in (
+        save,
+        save_many,
+        save_in_bulk,
+        relay,
+        restart,
+        begin_here,
+        compare_until_equal,
+        add_a_column_of_tomorrow,
+        pending,
+        first_names,
+    )
 }
 
 

@@ -1,0 +1,1 @@
+"""The next release of the test project: it publishes people to one more topic."""

@@ -1,0 +1,9 @@
+"""What tomorrow's release publishes beside today's."""
+
+from logpipe_signals import publishes
+from testproject.people.models import Person
+from testproject.people.serializers import PersonSerializer
+
+TOPIC = "people-of-tomorrow"
+
+publishes(TOPIC, PersonSerializer)(Person)
