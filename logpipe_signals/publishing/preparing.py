@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+
+from django.db import InterfaceError, OperationalError
 
 from logpipe_signals.conf import settings
+from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import Source
 from logpipe_signals.publishing.changes import ChangeBatch
 from logpipe_signals.publishing.claim import ClaimedRow
-from logpipe_signals.publishing.messages import Batch, Wire
+from logpipe_signals.publishing.messages import Batch
 from logpipe_signals.publishing.state import StateBatch
+from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import publications
+
+NOT_OF_A_ROW = (BackendUnavailable, LeaseLost, InterfaceError, OperationalError)
+"""What says nothing about any row: the log, the lanes or the database have to be waited for."""
 
 
 def prepare(
@@ -36,9 +44,36 @@ def prepare(
     for name, own in _by_publication(rows).items():
         publication = publications[name]
         kind = ChangeBatch if publication.options.payload == "change" else StateBatch
-        kind(publication, using, wire).prepare(own, batch, progressed)
+        _prepare_some(kind(publication, using, wire), own, batch, progressed)
     batch.outgoing.sort(key=lambda outgoing: outgoing.order)
     return batch
+
+
+def _prepare_some(
+    kind: ChangeBatch | StateBatch, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]
+) -> None:
+    """Prepare rows of one publication; where one of them makes the project's code raise, find it by halves."""
+    found = Batch()
+    try:
+        kind.prepare(intents, found, progressed)
+    except NOT_OF_A_ROW:
+        raise
+    except Exception as error:  # noqa: BLE001  (filters, fields and prefetches of the project may raise anything)
+        rows = list(_by_row(intents).values())
+        if len(rows) == 1:
+            batch.outgoing.append(kind.make.failed(intents[0].object_id, intents, error))
+            return
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            _prepare_some(kind, list(chain.from_iterable(half)), batch, progressed)
+    else:
+        batch.add(found)
+
+
+def _by_row(intents: Sequence[ClaimedRow]) -> dict[str, list[ClaimedRow]]:
+    found: dict[str, list[ClaimedRow]] = {}
+    for intent in intents:
+        found.setdefault(intent.object_id, []).append(intent)
+    return found
 
 
 def _by_publication(rows: Sequence[ClaimedRow]) -> dict[str, list[ClaimedRow]]:
