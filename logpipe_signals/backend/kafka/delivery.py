@@ -39,9 +39,13 @@ class KafkaDelivery(Delivery):
     def _given(self, message: Message, client: SharedClient) -> Any:
         key = message.key.encode() if message.key else None
         try:
-            return client.producer.send(message.topic, value=message.value, key=key, headers=list(message.headers))
+            future = client.producer.send(message.topic, value=message.value, key=key, headers=list(message.headers))
         except Exception as error:  # noqa: BLE001  # one message's outcome, whatever the client's version raises
             return Sent(error=errors.outcome_of(message.topic, error))
+        if future.is_done and future.failed():
+            # kafka-python 2 refuses some messages itself in this way.
+            return Sent(error=errors.outcome_of(message.topic, future.exception))
+        return future
 
     @property
     def done(self) -> bool:

@@ -25,6 +25,7 @@ def guarded_broker() -> Iterator[KafkaBroker]:
     broker = KafkaBroker(num_partitions=1, credentials=("relay", SECRET))
     with service_or_skip(broker):
         yield broker
+        kafka.Producer().close()
 
 
 def _first(consumer: Any) -> Any:
