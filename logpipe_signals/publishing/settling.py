@@ -8,7 +8,7 @@ import random
 import traceback
 from collections.abc import Collection, Sequence
 
-from django.db import models, transaction
+from django.db import DatabaseError, InterfaceError, models, transaction
 from django.db.models import F
 
 from logpipe_signals import signals
@@ -18,12 +18,15 @@ from logpipe_signals.exceptions import LogPipeError, MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
-from logpipe_signals.models.outbox import OutboxQuerySet
+from logpipe_signals.models.outbox import Operation, OutboxQuerySet
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes
 from logpipe_signals.publishing.messages import Outgoing
 
 logger = logging.getLogger(__name__)
+
+MOST_DATABASE_TRIES = 10
+"""How often a row is tried again whose serializer met a database error, before it is set aside."""
 
 
 class Parked(LogPipeError):
@@ -56,13 +59,16 @@ class Settlement:
             self.look_for_dead_letters()
         if not sent or not self.has_dead_letters:
             return
-        by_publication: dict[str, list[str]] = {}
+        by_publication: dict[str, list[Outgoing]] = {}
         for outgoing in sent:
             if outgoing.publication.options.payload == "change":
                 continue  # A later change makes no earlier one superfluous.
-            by_publication.setdefault(outgoing.publication.name, []).append(outgoing.object_id)
-        for name, object_ids in by_publication.items():
-            letters = self._open_dead_letters().filter(publication=name, object_id__in=object_ids)
+            by_publication.setdefault(outgoing.publication.name, []).append(outgoing)
+        for name, some in by_publication.items():
+            letters = self._open_dead_letters().filter(publication=name, object_id__in=[each.object_id for each in some])
+            # That the row is on the log under another key takes its old one back from nobody.
+            keys = [each.key.encode() for each in some]
+            letters = letters.filter(models.Q(operation=Operation.UPSERT) | models.Q(key__in=keys))
             letters.update(state=DeadLetterState.SUPERSEDED)
         self.look_for_dead_letters()
 
@@ -116,7 +122,9 @@ def failure_of(outgoing: Outgoing, outcomes: Sequence[Sent]) -> Exception | None
 
 
 def is_permanent(outgoing: Outgoing, error: Exception) -> bool:
-    """Tell whether trying again cannot help."""
+    """Tell whether trying again cannot help; a database that failed in a serializer mostly comes back."""
+    if isinstance(error, DatabaseError | InterfaceError):
+        return max(row.attempts for row in outgoing.rows) >= MOST_DATABASE_TRIES
     return outgoing.error is not None or isinstance(error, MessageRejected)
 
 
@@ -157,6 +165,11 @@ def announce_failed(outgoing: Outgoing, error: Exception, *, permanent: bool) ->
     )
 
 
+def storable(text: str) -> str:
+    """Return text that every database takes: no NUL, no lone surrogate."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for row in rows:
@@ -181,8 +194,8 @@ def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> Dea
         key=outgoing.key.encode(),
         value=message.value if message else None,
         headers=[[name, base64.b64encode(value).decode()] for name, value in message.headers] if message else [],
-        reason=type(error).__name__,
-        error=str(error),
-        traceback="".join(traceback.format_exception(error)),
+        reason=type(error).__name__[:64],
+        error=storable(str(error)),
+        traceback=storable("".join(traceback.format_exception(error))),
         attempts=last.attempts + 1,
     )

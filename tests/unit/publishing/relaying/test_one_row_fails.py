@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 from django.db.models import CharField
 
+from logpipe_signals.exceptions import MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
+from logpipe_signals.models.dead_letters import DeadLetterState
+from logpipe_signals.publishing import settling
 from logpipe_signals.publishing.relay import Relay
 from logpipe_signals.registry import Publication, publications
 from testproject.people.models import Person
@@ -100,3 +105,79 @@ def test_a_publication_whose_relations_cannot_be_prefetched_holds_back_no_other_
 
     assert {message.topic for message in log.sent} == {"texts"}
     assert DeadLetter.objects.get().reason == "AttributeError"
+
+
+def test_a_serializer_whose_database_is_away_is_tried_again_and_set_aside_at_last(
+    relay: Relay, log: ScriptedProducer, good_and_bad: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = PersonSerializer.to_representation
+
+    def lost(self: PersonSerializer, instance: Person) -> Any:
+        if instance.first_name == "bad":
+            raise OperationalError("the database of its relation was restarted")
+        return plain(self, instance)
+
+    monkeypatch.setattr(PersonSerializer, "to_representation", lost)
+
+    relay.drain()
+
+    assert names(log) == ["Jane"]
+    assert not DeadLetter.objects.exists()
+    assert OutboxRow.objects.get().attempts == 1
+
+    OutboxRow.objects.update(attempts=settling.MOST_DATABASE_TRIES, retry_at=None)
+    relay.claims.look_at_everything()
+    relay.drain()
+
+    assert DeadLetter.objects.get().reason == "OperationalError"
+
+
+@pytest.mark.parametrize("text", ["a NUL \x00 here", "half a pair \ud800 here"], ids=["nul", "surrogate"])
+def test_an_error_that_no_database_stores_is_set_aside_all_the_same(
+    relay: Relay, log: ScriptedProducer, people: Publication, good_and_bad: object, text: str
+) -> None:
+    def refuse(person: Person) -> bool:
+        if person.first_name == "bad":
+            raise ValueError(text)
+        return True
+
+    people.options = replace(people.options, when=refuse)
+
+    relay.drain()
+
+    assert names(log) == ["Jane"]
+    assert DeadLetter.objects.get().error.endswith(" here")
+
+
+def test_an_error_with_a_long_name_is_set_aside_all_the_same(
+    relay: Relay, log: ScriptedProducer, people: Publication, good_and_bad: object
+) -> None:
+    long_error = type("E" * 80, (Exception,), {})
+
+    def refuse(person: Person) -> bool:
+        if person.first_name == "bad":
+            raise long_error
+        return True
+
+    people.options = replace(people.options, when=refuse)
+
+    relay.drain()
+
+    assert names(log) == ["Jane"]
+    assert DeadLetter.objects.get().reason == "E" * 64
+
+
+def test_a_retraction_that_was_set_aside_is_not_superseded_by_the_row_under_its_new_key(
+    relay: Relay, log: ScriptedProducer
+) -> None:
+    joe = Person.objects.create(first_name="Joe")
+    relay.drain()
+    old_key = str(joe.uuid)
+    log.refuse = lambda message: MessageRejected("not this one") if message.key == old_key else None
+    joe.uuid = uuid4()
+    joe.save()
+    relay.drain()
+    joe.save()
+    relay.drain()
+
+    assert DeadLetter.objects.get().state == DeadLetterState.OPEN, "nobody told the log that the old key is gone"
