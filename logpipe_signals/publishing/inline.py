@@ -13,8 +13,9 @@ import logging
 import os
 import threading
 from collections.abc import Collection
+from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
@@ -23,6 +24,9 @@ from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.relay import Relay, drain, oldest_pending_seconds
 
 logger = logging.getLogger(__name__)
+
+MOST_SWEEP_SECONDS = 10.0
+"""How long one alias is swept before the next has its turn."""
 
 
 class Breaker:
@@ -66,7 +70,7 @@ def send_now(using: str, lanes: Collection[int]) -> None:
 
 def _drain_within(relay: Relay, wait_seconds: float) -> None:
     try:
-        deadline = clock.seconds() + wait_seconds
+        deadline = relay.give_up_at = clock.seconds() + wait_seconds
         relay.drain(deadline=deadline, batches=settings.INLINE_BATCHES, thorough=False)
     finally:
         relay.stop()
@@ -87,6 +91,8 @@ class Sweeper:
         """Sweep this alias from now on; a thread does not survive a fork, so each process starts its own."""
         if using in self._aliases and self._pid == os.getpid() and self._thread and self._thread.is_alive():
             return
+        if _is_in_memory(using):
+            return  # It goes with this process, and a second thread would only lock its tables under the first.
         with self._lock:
             self._aliases.add(using)
             if self._pid == os.getpid() and self._thread and self._thread.is_alive():
@@ -123,12 +129,21 @@ class Sweeper:
     def sweep(self, using: str) -> None:
         """Send what was left behind."""
         if OutboxRow.objects.using(using).exists():
-            drain(using)
+            drain(using, at_most_seconds=MOST_SWEEP_SECONDS)
             breaker.reset()
 
 
+def _is_in_memory(using: str) -> bool:
+    connection: Any = connections[using]
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
 def _warn_of_age(using: str, error: Exception) -> None:
-    age_seconds = oldest_pending_seconds(using) or 0.0
+    try:
+        age_seconds = oldest_pending_seconds(using) or 0.0
+    except (DatabaseError, InterfaceError):
+        logger.warning("The log is away (%s), and so is the database %r.", error, using)
+        return
     logger.warning("The log is away (%s); the oldest pending change of %r is %.0f s old.", error, using, age_seconds)
 
 

@@ -12,6 +12,7 @@ gives a message up before that deadline, so a relay that was held up cannot writ
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -43,6 +44,7 @@ from logpipe_signals.publishing.settling import (
 logger = logging.getLogger(__name__)
 
 PIPELINE_DEPTH = 2
+LEAST_PATIENCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,8 @@ class Relay:
         self.claims = Claims(using)
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
+        self.give_up_at: float | None = None
+        """When (of `clock`) the log gets no more time for what was sent: somebody waits for this relay."""
 
     # --- public -------------------------------------------------------------------------------------------------
 
@@ -175,7 +179,7 @@ class Relay:
                 rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
             )
             self.lanes.require(held)
-            timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left)
+            timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left, self._patience_seconds)
             messages = [message for outgoing in batch.outgoing for message in outgoing.messages]
             delivery = self._start(messages, timeout_seconds)
         except BaseException:
@@ -184,6 +188,10 @@ class Relay:
             raise
         deadline = clock.seconds() + timeout_seconds
         self._on_its_way.append(_OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline))
+
+    @property
+    def _patience_seconds(self) -> float:
+        return math.inf if self.give_up_at is None else max(LEAST_PATIENCE_SECONDS, self.give_up_at - clock.seconds())
 
     def _start(self, messages: Sequence[Message], timeout_seconds: float) -> Delivery:
         if not messages:
@@ -265,9 +273,12 @@ def _log_is_away(sent: list[Outgoing], later: list[tuple[Outgoing, Exception]]) 
     return errors[0] if away else None
 
 
-def drain(using: str = "default") -> RelayReport:
+def drain(using: str = "default", *, at_most_seconds: float | None = None) -> RelayReport:
     """
     Send everything that is pending on an alias and not in another relay's hands, and return when it is done.
+
+    Args:
+        at_most_seconds: Begin no further batch after this time; by default there is no such bound.
 
     Raises:
         BackendUnavailable: The log cannot be reached; what was not acknowledged stays pending.
@@ -276,7 +287,7 @@ def drain(using: str = "default") -> RelayReport:
     if not relay.take_lanes():
         return RelayReport()
     try:
-        return relay.drain()
+        return relay.drain(deadline=None if at_most_seconds is None else clock.seconds() + at_most_seconds)
     finally:
         relay.stop()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
+from logpipe_signals.backend.base import Delivery, Message, Sent
+from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.models import Lease, OutboxRow
 from logpipe_signals.models.leases import LeaseKind
 from logpipe_signals.publishing import inline
@@ -126,3 +129,89 @@ def test_an_inline_save_in_a_transaction_of_the_caller_sends_nothing_before_its_
         Person.objects.create(first_name="Joe")
         assert connection.in_atomic_block
         assert log.sent == []
+
+
+class Unanswered(Delivery):
+    """A batch that the log never acknowledges."""
+
+    waited: ClassVar[list[float]] = []
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def wait(self, timeout_seconds: float) -> list[Sent]:
+        self.waited.append(timeout_seconds)
+        return [Sent(error=BackendUnavailable("no answer"))] * self._count
+
+    @property
+    def done(self) -> bool:
+        return False
+
+
+def test_a_save_waits_for_a_silent_log_no_longer_than_it_may(
+    log: ScriptedProducer, logpipe_settings: ChangeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up_after: list[float] = []
+
+    def submit(messages: Sequence[Message], *, timeout_seconds: float) -> Delivery:
+        given_up_after.append(timeout_seconds)
+        return Unanswered(len(messages))
+
+    monkeypatch.setattr(Unanswered, "waited", [])
+    monkeypatch.setattr(log, "submit", submit)
+    logpipe_settings(RELAY="inline", SWEEP_SECONDS=3600, INLINE_WAIT_SECONDS=0.5)
+
+    Person.objects.create(first_name="Joe")
+
+    assert max(given_up_after) <= 0.5, "the client has to give the messages up by then, or they arrive later"
+    assert max(Unanswered.waited) <= 0.5
+    assert OutboxRow.objects.count() == 1
+
+
+def test_the_sweeper_outlives_a_database_that_is_away_too(
+    log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost(using: str) -> float:
+        raise OperationalError("the database is away")
+
+    log.away = True
+    Person.objects.create(first_name="Joe")
+    monkeypatch.setattr(inline, "oldest_pending_seconds", lost)
+
+    sweeper._sweep_robustly("default")
+
+    assert "The log is away" in caplog.text
+
+
+def test_an_alias_that_is_written_without_end_leaves_the_sweeper_time_for_the_others(
+    log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch, logpipe_settings: ChangeSettings
+) -> None:
+    logpipe_settings(RELAY="worker")
+    joe = Person.objects.create(first_name="Joe")
+    plain = log.submit
+
+    def submit_and_write(messages: Sequence[Message], *, timeout_seconds: float) -> Delivery:
+        if len(log.sent) > 2000:
+            pytest.fail("the sweep does not end")
+        joe.save()
+        return plain(messages, timeout_seconds=timeout_seconds)
+
+    monkeypatch.setattr(log, "submit", submit_and_write)
+    monkeypatch.setattr(inline, "MOST_SWEEP_SECONDS", 0.1)
+
+    sweeper.sweep("default")
+
+    assert OutboxRow.objects.count() == 1
+
+
+def test_no_thread_sweeps_a_database_in_this_processes_memory(
+    log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has them")
+    monkeypatch.setattr(type(connections["default"]), "is_in_memory_db", lambda self: True)
+
+    Person.objects.create(first_name="Joe")
+
+    assert len(log.sent) == 1
+    assert not any(thread.name == "logpipe-sweeper" for thread in threading.enumerate())
