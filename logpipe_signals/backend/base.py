@@ -226,9 +226,9 @@ class Subscription:
     `group` shares the topics' partitions among the processes that name it. None takes all partitions alone.
     `read_positions` is asked for the stored positions on each assignment; None there means the group never read the
     partition, and reading starts where `start` says. `revoked` is told which partitions this process no longer owns,
-    before another one can own them: nothing of theirs may be committed after it returns. It is called while the consumer's
-    thread is inside `poll` or `close`, though perhaps on a thread of the client's own (kafka-python 3): so it asks the
-    database nothing.
+    before another one can own them: nothing of theirs may be committed after it returns. It is called while the
+    consumer's thread is inside `poll` or `close`, though perhaps on a thread of the client's own (kafka-python 3): so
+    it asks the database nothing.
     """
 
     topics: tuple[str, ...]
