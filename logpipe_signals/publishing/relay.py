@@ -143,8 +143,14 @@ class Relay:
 
     def take_lanes(self, lanes: Collection[int] | None = None) -> bool:
         """Take these lanes (None: all) as far as they are free, and tell whether any is held now."""
-        self.producer.ready()
-        return self.lanes.take(lanes)
+        held = False
+        try:
+            self.producer.ready()
+            held = self.lanes.take(lanes)
+        finally:
+            if not held and self._fencing:
+                self.producer.close()  # Who got nothing is not stopped.
+        return held
 
     def keep_lanes(self) -> None:
         """Renew the leases when it is time, and take or give back lanes as relays come and go."""
@@ -208,6 +214,9 @@ class Relay:
         try:
             outcomes = work.delivery.wait(max(0.0, work.deadline - clock.seconds()))
             report = self._settle_outcomes(work.batch, outcomes)
+        except (KeyboardInterrupt, SystemExit):
+            self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it before the lanes are another's.
+            raise
         finally:
             self.claims.settled(row.id for row in work.rows)
         signals.announce(

@@ -11,7 +11,7 @@ from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
-from logpipe_signals.backend.base import Message
+from logpipe_signals.backend.base import Delivered, Message, Sent
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost, MessageRejected
 from logpipe_signals.keys import lane_of
 from logpipe_signals.models import DeadLetter, OutboxRow, Source
@@ -384,3 +384,46 @@ def test_both_versions_of_a_row_leave_from_one_read(
 
 def delete_payload(someone: Person) -> bytes:
     return json.dumps({"person/1": {"uuid": str(someone.uuid)}}).encode()
+
+
+def test_an_interrupted_relay_keeps_its_lanes_until_what_was_on_its_way_has_settled(
+    relay: Relay, log: ScriptedProducer, joe: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupts = iter([KeyboardInterrupt()])
+
+    class Slow(Delivered):
+        done = False
+
+        def wait(self, timeout_seconds: float) -> list[Sent]:
+            if (interrupt := next(interrupts, None)) is not None:
+                raise interrupt
+            assert len(relay.lanes), "another relay could send a newer state before this one arrives"
+            return super().wait(timeout_seconds)
+
+    plain = log.submit
+    monkeypatch.setattr(log, "submit", lambda messages, **some: Slow(plain(messages, **some).wait(0)))
+    enqueue(joe, PEOPLE)
+
+    with pytest.raises(KeyboardInterrupt):
+        relay.drain()
+    relay.stop()
+
+    assert not OutboxRow.objects.exists()
+
+
+def test_a_relay_that_got_no_lane_leaves_no_fenced_client_behind(
+    make_relay: Callable[..., Relay],
+    log: ScriptedProducer,
+    monkeypatch: pytest.MonkeyPatch,
+    logpipe_settings: ChangeSettings,
+) -> None:
+    make_relay()
+    open_clients: list[int] = []
+    monkeypatch.setattr(log, "fenced", lambda owner: log, raising=False)
+    monkeypatch.setattr(log, "ready", lambda: open_clients.append(1))
+    monkeypatch.setattr(log, "close", open_clients.clear)
+    logpipe_settings(KAFKA_FENCING="transactions")
+
+    assert not Relay("default").take_lanes([1])
+
+    assert open_clients == []
