@@ -6,6 +6,7 @@ import logging
 import os
 import select
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db import connections
@@ -51,15 +52,18 @@ class Waiter:
             self.worked()
 
     def wake(self) -> None:
-        """End a wait from another thread or a signal handler."""
-        os.write(self._write_end, b"\0")
+        """End a wait from another thread or a signal handler; after `close` there is none."""
+        with suppress(OSError):  # Full: it ends anyway. Closed: there is no such file.
+            os.write(self._write_end, b"\0")
 
     def close(self) -> None:
         """Give up the connections that listen."""
         for alias in list(self._listeners):
             self._drop(alias)
-        os.close(self._read_end)
-        os.close(self._write_end)
+        read_end, write_end = self._read_end, self._write_end
+        self._read_end = self._write_end = -1  # Their numbers are soon another file's.
+        os.close(read_end)
+        os.close(write_end)
 
     def _listen(self) -> dict[str, Any]:
         for alias in self._aliases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -125,3 +126,18 @@ def test_many_commits_in_a_moment_notify_once(django_assert_num_queries: Any, mo
     with django_assert_num_queries(1):
         for _ in range(10):
             wake.notify("default")
+
+
+def test_a_second_word_to_stop_after_the_end_is_no_error(log: ScriptedProducer) -> None:
+    worker = RelayWorker(["default"])
+    worker.stop()
+    worker.run()
+    reused, other_end = os.pipe()
+    os.set_blocking(reused, False)
+
+    worker.stop()
+
+    with pytest.raises(BlockingIOError):
+        os.read(reused, 1)
+    os.close(reused)
+    os.close(other_end)
