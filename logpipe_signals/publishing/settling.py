@@ -65,7 +65,8 @@ class Settlement:
                 continue  # A later change makes no earlier one superfluous.
             by_publication.setdefault(outgoing.publication.name, []).append(outgoing)
         for name, some in by_publication.items():
-            letters = self._open_dead_letters().filter(publication=name, object_id__in=[each.object_id for each in some])
+            letters = self._open_dead_letters().filter(publication=name)
+            letters = letters.filter(object_id__in=[each.object_id for each in some])
             # That the row is on the log under another key takes its old one back from nobody.
             keys = [each.key.encode() for each in some]
             letters = letters.filter(models.Q(operation=Operation.UPSERT) | models.Q(key__in=keys))
