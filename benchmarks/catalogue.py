@@ -21,6 +21,8 @@ CATALOGUE = {
     "statements": "consuming.statements.measure",
     "arrived": "consuming.latency.measure",
     "consumer-memory": "consuming.memory.measure",
+    "kinesis-sent": "kinesis.sent",
+    "kinesis-applied": "kinesis.applied",
 }
 
 

@@ -14,10 +14,10 @@ BACKEND = "confluent"
 PATIENCE_MS = 30_000
 
 
-def applied_per_second(topic: str, rows: int, *, bulk: bool) -> float:
+def applied_per_second(topic: str, rows: int, *, bulk: bool, backend: str = BACKEND) -> float:
     """Apply so many records as a new group, and return how many that were a second."""
     forget_copies()
-    with through(BACKEND, CONSUMER_GROUP=uuid4().hex):
+    with through(backend, CONSUMER_GROUP=uuid4().hex):
         consumer = Consumer(topic, consumer_timeout_ms=PATIENCE_MS)
         consumer.register(PersonCopySerializer, bulk=bulk)
         consumer.run(iter_limit=1)  # The connection and the assignment are no part of the rate.

@@ -18,9 +18,14 @@ FOREIGN = ("PYTHONPATH", "DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV")
 class DjangoLogpipe:
     """A context manager around the process."""
 
-    def __init__(self, bootstrap_servers: str, database_url: str) -> None:
+    def __init__(self, bootstrap_servers: str, database_url: str, *, backend: str = "kafka") -> None:
         own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-        self._environment = {**own, "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "DATABASE_URL": database_url}
+        self._environment = {
+            **own,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "DATABASE_URL": database_url,
+            "PEER_BACKEND": backend,
+        }
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> DjangoLogpipe:

@@ -34,7 +34,8 @@ def send(topic, first, rows):
 
     people = list(Person.objects.filter(pk__gte=first).order_by("pk")[:rows])
     producer = _producer(topic)
-    producer.client.client.partitions_for(topic)
+    if hasattr(producer.client.client, "partitions_for"):
+        producer.client.client.partitions_for(topic)  # Connecting is no part of the rate.
     started = time.perf_counter()
     for person in people:
         producer.send(person)

@@ -19,10 +19,12 @@ DATABASES = {
         "PORT": _url.port or "",
     }
 }
+_backend = "logpipe.backend." + os.environ.get("PEER_BACKEND", "kafka")
 LOGPIPE = {
-    "OFFSET_BACKEND": "logpipe.backend.kafka.ModelOffsetStore",
-    "CONSUMER_BACKEND": "logpipe.backend.kafka.Consumer",
-    "PRODUCER_BACKEND": "logpipe.backend.kafka.Producer",
+    "OFFSET_BACKEND": f"{_backend}.ModelOffsetStore",
+    "CONSUMER_BACKEND": f"{_backend}.Consumer",
+    "PRODUCER_BACKEND": f"{_backend}.Producer",
+    "KINESIS_FETCH_LIMIT": 1000,
     "KAFKA_BOOTSTRAP_SERVERS": os.environ["KAFKA_BOOTSTRAP_SERVERS"].split(","),
     "KAFKA_CONSUMER_KWARGS": {"group_id": "django-logpipe"},
 }
