@@ -92,6 +92,17 @@ class Field:
         program.start()
         return program
 
+    def program(self, name: str, *arguments: str, **environment: str) -> Program:
+        """Start another program on the field."""
+        program = Program(name, arguments, environment={**self.environment, **environment}, folder=self.folder)
+        self._programs.append(program)
+        program.start()
+        return program
+
+    def run(self, *arguments: str, **environment: str) -> None:
+        """Run a program on the field to its end."""
+        self._run(*arguments, **environment)
+
     def close(self) -> None:
         """End what still runs, and drop the databases."""
         for program in self._programs:
