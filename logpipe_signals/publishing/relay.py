@@ -215,7 +215,7 @@ class Relay:
             outcomes = work.delivery.wait(max(0.0, work.deadline - clock.seconds()))
             report = self._settle_outcomes(work.batch, outcomes)
         except (KeyboardInterrupt, SystemExit):
-            self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it before the lanes are another's.
+            self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it, and then hands over.
             raise
         finally:
             self.claims.settled(row.id for row in work.rows)

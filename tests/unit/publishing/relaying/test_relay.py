@@ -22,6 +22,7 @@ from logpipe_signals.registry import publications
 from testproject.people.models import Person
 from testproject.people.serializers import PersonSerializer
 from testproject.places.models import City, Country, Tag
+from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
 
 pytestmark = pytest.mark.django_db
