@@ -76,7 +76,9 @@ def _save_base(
     alias = using or router.db_for_write(type(instance), instance=instance)
     save = saves.Save(plan, instance, alias, raw=raw, force_insert=bool(force_insert), update_fields=update_fields)
     with captured_in_transaction(alias, save):
-        original(instance, raw, force_insert, force_update, alias, update_fields)
+        # Django would update a row that another transaction made in the meantime; its key would never be retracted.
+        insert = force_insert or (save.has_no_row and not force_update and update_fields is None)
+        original(instance, raw, insert, force_update, alias, update_fields)
 
 
 def _delete(original: Any, collector: Collector) -> Any:

@@ -49,14 +49,17 @@ def serves(own: tuple[Publication, ...], using: str) -> bool:
     return any(map(before.key_may_change, own)) and all(_is_served(publication, using) for publication in own)
 
 
-def write(own: tuple[Publication, ...], instance: models.Model, using: str) -> list[outbox.Intent]:
-    """Write what a save of this instance publishes, old keys retracted, and return what it was taken to publish."""
+def write(own: tuple[Publication, ...], instance: models.Model, using: str) -> tuple[list[outbox.Intent], bool]:
+    """Write what a save of this instance publishes, old keys retracted; return that, and whether the row is there."""
     upserts = [outbox.upsert(publication, instance, using) for publication in own]
     found = _write(own, instance, using, upserts)
     if not found and not instance._state.adding:
         # Who waits for a row's lock while it is deleted and made again does not see the new one: a second look does.
-        _write(own, instance, using, upserts, look_only=True)
-    return upserts
+        row = before.rows_of(own[0], using).filter(pk=instance.pk)
+        found = before.locked(row, using).first() is not None
+        if found:
+            _write(own, instance, using, upserts, retractions_only=True)
+    return upserts, found
 
 
 def _write(
@@ -65,9 +68,9 @@ def _write(
     using: str,
     upserts: Sequence[outbox.Intent],
     *,
-    look_only: bool = False,
+    retractions_only: bool = False,
 ) -> bool:
-    """Write the retractions, and unless it is only a second look the upserts; tell whether the old row was there."""
+    """Write retractions and upserts; tell whether the old row was there, which only one who writes upserts knows."""
     lanes = outbox.lane_count(using)
     keys = {intent.publication: intent.key for intent in upserts}
     pk = pk_fields(own[0].concrete_model)[0]
@@ -77,7 +80,7 @@ def _write(
     for publication, select, own_parameters in statement.retractions:
         branches.append(f"SELECT * FROM ({select}) AS retraction WHERE logpipe_key <> %s")  # noqa: S608
         parameters += [*own_parameters, keys[publication]]
-    for intent in () if look_only else upserts:
+    for intent in () if retractions_only else upserts:
         branches.append("SELECT %s, %s, %s, %s, %s, NULL")
         lane = lane_of(intent.publication.topic, intent.lane_key, lanes)
         parameters += [intent.publication.name, intent.object_id, intent.key, lane, str(intent.operation)]

@@ -44,6 +44,8 @@ class Save:
         self._shown = tuple(shown for shown in plan.written_shown if publishable([shown.publication], instance))
         self._old: dict[Publication, models.Model] = {}
         self._predicted: list[outbox.Intent] | None = None
+        self.has_no_row = False
+        """Whether `look` found that the row is not there, and nobody could say which key it gives up if it came now."""
 
     def look(self) -> None:
         """Look at the rows as they are, before they are written, where that matters."""
@@ -55,7 +57,8 @@ class Save:
         concerned = (*self._own, *self._ancestors, *self._descendants)
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
         if needed and concerned == self._own and rekeying.serves(self._own, self.using):
-            self._predicted = rekeying.write(self._own, self.instance, self.using)
+            self._predicted, found = rekeying.write(self._own, self.instance, self.using)
+            self.has_no_row = not found
             return
         for publication in needed:
             if (old := self._stored(publication, lock=True)) is not None:

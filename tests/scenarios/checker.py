@@ -85,6 +85,7 @@ class Violation:
     rule: str
     row: str
     detail: str
+    key: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.row}: {self.detail}"
@@ -210,7 +211,7 @@ def never_committed(history: History, entries: Sequence[Entry]) -> Iterator[Viol
     """Find messages that no committed state accounts for."""
     for entry in entries:
         if not history.places_of(entry):
-            yield Violation(rule="never_committed", row=entry.row, detail=str(entry))
+            yield Violation(rule="never_committed", row=entry.row, key=entry.key, detail=str(entry))
 
 
 def out_of_order(history: History, entries: Sequence[Entry], seen: Sequence[Entry]) -> Iterator[Violation]:
@@ -235,16 +236,17 @@ def unfinished(history: History, seen: Sequence[Entry]) -> Iterator[Violation]:
     for entry in {entry.key: entry for entry in seen}.values():
         final = history.final.get(entry.row)
         if entry.state is not None and final is not None and final.key != entry.key:
-            yield Violation(
-                rule="not_retracted", row=entry.row, detail=f"last is {entry}, committed is {_named(final)}"
-            )
+            detail = f"last is {entry}, committed is {_named(final)}"
+            yield Violation(rule="not_retracted", row=entry.row, key=entry.key, detail=detail)
 
 
 def _unfinished_state(row: str, final: Version, found: Entry | None) -> Iterator[Violation]:
     if found is None:
-        yield Violation(rule="missing", row=row, detail=f"nothing tells {_named(final)}")
+        yield Violation(rule="missing", row=row, key=final.key or "", detail=f"nothing tells {_named(final)}")
     elif found.state != final.state:
-        yield Violation(rule="unfinished", row=row, detail=f"last is {found}, committed is {_named(final)}")
+        yield Violation(
+            rule="unfinished", row=row, key=final.key or "", detail=f"last is {found}, committed is {_named(final)}"
+        )
 
 
 def wrong_replica(history: History, seen: Sequence[Entry]) -> Iterator[Violation]:
@@ -259,7 +261,9 @@ def wrong_replica(history: History, seen: Sequence[Entry]) -> Iterator[Violation
     for key in sorted(table.keys() | replica.keys()):
         if (wanted := table.get(key)) != (found := replica.get(key)):
             row = (wanted or found or ("?",))[0]
-            yield Violation(rule="wrong_replica", row=row, detail=f"key {key} is {found}, the table has {wanted}")
+            yield Violation(
+                rule="wrong_replica", row=row, key=key, detail=f"key {key} is {found}, the table has {wanted}"
+            )
 
 
 def _backward(rule: str, history: History, entries: Sequence[Entry]) -> Iterator[Violation]:
@@ -273,7 +277,7 @@ def _backward(rule: str, history: History, entries: Sequence[Entry]) -> Iterator
         elif told:
             version = history.of_row[entry.row][reached]
             behind = f"{entry} comes behind {entries[place - 1]}, which tells {_named(version)} or later"
-            yield Violation(rule=rule, row=entry.row, detail=behind)
+            yield Violation(rule=rule, row=entry.row, key=entry.key, detail=behind)
 
 
 def _named(version: Version) -> str:

@@ -24,6 +24,19 @@ END $$;
 CREATE TRIGGER scenario_remember AFTER INSERT OR UPDATE OR DELETE ON people_person
     FOR EACH ROW EXECUTE FUNCTION scenario_remember();
 
+-- What capture intended, numbered along with the history: a report shows the two side by side.
+CREATE TABLE scenario_intents (
+    number bigint DEFAULT nextval('scenario_history_number_seq'), transaction bigint, id bigint,
+    object_id text, key text, operation text, priority int
+);
+CREATE FUNCTION scenario_intend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO scenario_intents (transaction, id, object_id, key, operation, priority) VALUES
+    (pg_current_xact_id()::text::bigint, NEW.id, NEW.object_id, NEW.key, NEW.operation, NEW.priority);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER scenario_intend AFTER INSERT ON logpipe_signals_outboxrow
+    FOR EACH ROW EXECUTE FUNCTION scenario_intend();
+
 CREATE TABLE scenario_take_overs (name text NOT NULL, from_owner text NOT NULL, to_owner text NOT NULL);
 CREATE FUNCTION scenario_taken_over() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO scenario_take_overs VALUES (OLD.name, OLD.owner, NEW.owner);
@@ -56,6 +69,25 @@ def read_table(url: str) -> dict[str, str]:
     with psycopg.connect(url) as connection:
         found = connection.execute("SELECT id, to_jsonb(p) FROM people_person p").fetchall()
     return {f"person:{row_id}": shown(row) for row_id, row in found}
+
+
+STORY = """
+SELECT number, transaction, 'wrote ' || COALESCE(before ->> 'uuid', '-') || ' -> ' || COALESCE(after ->> 'uuid', '-')
+FROM scenario_history WHERE row_id::text = %(row)s OR %(key)s IN (before ->> 'uuid', after ->> 'uuid')
+UNION ALL
+SELECT number, transaction, 'intended ' || operation || ' of ' || key || ' in outbox row ' || id
+FROM scenario_intents WHERE object_id = %(row)s OR key = %(key)s
+ORDER BY 1
+"""
+
+
+def story(url: str, row: str, key: str) -> str:
+    """Return what was written and intended for a row and a key, around those that mention the key."""
+    with psycopg.connect(url) as connection:
+        lines = connection.execute(STORY, {"row": row.partition(":")[2], "key": key}).fetchall()
+    about = [place for place, (_, _, text) in enumerate(lines) if key in text]
+    near = sorted({place for hit in about for place in range(hit - 6, hit + 7) if 0 <= place < len(lines)})
+    return "\n".join(f"  #{lines[p][0]} in transaction {lines[p][1]}: {lines[p][2]}" for p in near)
 
 
 def count(url: str, query: str) -> int:

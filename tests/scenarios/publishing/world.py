@@ -121,10 +121,17 @@ class World:
     def require(self, *, strict: bool = True) -> Verdict:
         """Assert that every promise held, and that there was something to hold them against."""
         verdict = self.verdict(strict=strict)
-        assert verdict.holds, verdict.report(f"LOGPIPE_SEED={self.seed}:")
+        assert verdict.holds, self._report(verdict)
         assert self.count(DEAD_LETTERS) == 0, f"LOGPIPE_SEED={self.seed}: changes were set aside as dead letters"
         assert verdict.entries > 50, f"LOGPIPE_SEED={self.seed}: {verdict.report('too little happened:')}"
         return verdict
+
+    def _report(self, verdict: Verdict) -> str:
+        """Return what was broken, and for the first ones how it came about."""
+        stories = [
+            f"{v.rule} of {v.row}, key {v.key}:\n{audit.story(self.url, v.row, v.key)}" for v in verdict.violations[:3]
+        ]
+        return "\n".join([verdict.report(f"LOGPIPE_SEED={self.seed}:"), *stories])
 
     @property
     def take_overs(self) -> int:

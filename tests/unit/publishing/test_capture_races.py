@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models.signals import pre_save
 
 from logpipe_signals.models import OutboxRow
 from testproject.people.models import Person
@@ -32,16 +33,20 @@ def joe(logpipe_settings: ChangeSettings) -> Person:
     return Person.objects.get(pk=1)
 
 
-def make_again_while(write: Callable[[], object]) -> None:
-    """Delete the row and make it under another key, and commit when the other writer waits for it."""
+def make_again(key: str) -> None:
+    Person.objects.get(pk=1).delete()
+    Person.objects.create(pk=1, uuid=key)
+
+
+def make_again_while(write: Callable[[], object], *, key: str = KEYS[2]) -> None:
+    """Delete the row and make it again, and commit when the other writer waits for it."""
 
     def elsewhere() -> None:
         write()
         connection.close()
 
     with transaction.atomic():
-        Person.objects.get(pk=1).delete()
-        Person.objects.create(pk=1, uuid=KEYS[2])
+        make_again(key)
         other = threading.Thread(target=elsewhere)
         other.start()
         assert wait_until(_somebody_waits, timeout_seconds=10)
@@ -72,3 +77,33 @@ def test_a_row_made_again_is_captured_by_who_deletes_it(joe: Person) -> None:
 
     assert not Person.objects.exists()
     assert ("delete", KEYS[2]) in captured()
+
+
+def test_a_save_does_not_take_over_a_row_that_was_made_after_its_look(joe: Person) -> None:
+    def elsewhere() -> None:
+        Person.objects.create(pk=2, uuid=KEYS[2])
+        connection.close()
+
+    def made_in_between(instance: Person, **_: object) -> None:
+        if str(instance.uuid) == KEYS[3]:
+            other = threading.Thread(target=elsewhere)
+            other.start()
+            other.join()
+
+    pre_save.connect(made_in_between, sender=Person)
+    try:
+        with pytest.raises(IntegrityError):
+            Person(pk=2, uuid=KEYS[3]).save()
+    finally:
+        pre_save.disconnect(made_in_between, sender=Person)
+
+    assert str(Person.objects.get(pk=2).uuid) == KEYS[2]
+    assert captured() == [("upsert", KEYS[2])]
+
+
+def test_a_loaded_row_that_is_gone_and_back_under_its_old_key_is_saved(joe: Person) -> None:
+    joe.first_name = "Joe"
+
+    make_again_while(joe.save, key=KEYS[1])
+
+    assert Person.objects.get(pk=1).first_name == "Joe"
