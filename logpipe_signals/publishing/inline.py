@@ -110,6 +110,10 @@ class Sweeper:
         self._thread = None
         self._aliases.clear()
 
+    def restart_after_fork(self) -> None:
+        """Have a lock of one's own: the parent's may have been held by a thread that the child does not have."""
+        self._lock = threading.Lock()
+
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(settings.SWEEP_SECONDS):
             for using in list(self._aliases):
@@ -148,3 +152,4 @@ def _warn_of_age(using: str, error: Exception) -> None:
 
 
 sweeper = Sweeper()
+os.register_at_fork(after_in_child=sweeper.restart_after_fork)

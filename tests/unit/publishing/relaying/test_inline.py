@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
@@ -215,3 +216,11 @@ def test_no_thread_sweeps_a_database_in_this_processes_memory(
 
     assert len(log.sent) == 1
     assert not any(thread.name == "logpipe-sweeper" for thread in threading.enumerate())
+
+
+def test_a_fork_while_the_sweeper_starts_leaves_the_child_no_lock_to_wait_for() -> None:
+    with sweeper._lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if sweeper._lock.acquire(blocking=False) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
