@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -117,6 +118,37 @@ def first_names(topic: str) -> list[str]:
     return [body["message"]["first_name"] for body in bodies if "first_name" in body["message"]]
 
 
+def await_people(*uuids: str) -> list[list[str]]:
+    """Wait until all of these people are here, and return their keys and names."""
+    from testproject.people.models import Person
+
+    people = Person.objects.filter(uuid__in=uuids)
+    _wait_until(lambda: people.count() == len(uuids))
+    return sorted([str(person.uuid), person.first_name] for person in people)
+
+
+def await_name(uuid: str, first_name: str) -> bool:
+    """Wait until a person has this name here, and tell whether that came."""
+    from testproject.people.models import Person
+
+    return _wait_until(Person.objects.filter(uuid=uuid, first_name=first_name).exists)
+
+
+def sent_about(*uuids: str) -> list[str]:
+    """Return the first names that the topic carries for these people."""
+    from testproject.demo import wire
+
+    records = [record for record in wire.read("people", {}, limit=100_000) if record.key_text in uuids]
+    return [json.loads((record.value or b"").partition(b":")[2])["message"]["first_name"] for record in records]
+
+
+def _wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (came := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return came
+
+
 COMMANDS = {
     command.__name__: command
     for command in (
@@ -130,6 +162,9 @@ COMMANDS = {
         add_a_column_of_tomorrow,
         pending,
         first_names,
+        await_people,
+        await_name,
+        sent_about,
     )
 }
 
