@@ -54,13 +54,14 @@ class OutboxQuerySet(models.QuerySet["OutboxRow"]):
         if not ids or not tokens:
             return 0
         lanes, numbers = zip(*tokens, strict=True)
+        # The lanes as an array of their own: joined, they would be what the rows are looked up by, one lane at a time.
         sql = f"""
-            DELETE FROM {OutboxRow._meta.db_table} AS pending
-            USING {Lease._meta.db_table} AS lease, unnest(%s::int[], %s::bigint[]) AS held (lane, token)
-            WHERE pending.id = ANY(%s::bigint[]) AND pending.lane = held.lane
-            AND lease.kind = %s AND lease.number = held.lane AND lease.token = held.token"""  # noqa: S608
+            DELETE FROM {OutboxRow._meta.db_table} WHERE id = ANY(%s::bigint[]) AND lane = ANY(ARRAY(
+                SELECT lease.number
+                FROM {Lease._meta.db_table} AS lease, unnest(%s::int[], %s::bigint[]) AS held (lane, token)
+                WHERE lease.kind = %s AND lease.number = held.lane AND lease.token = held.token))"""  # noqa: S608
         with connections[self.db].cursor() as cursor:
-            cursor.execute(sql, [array_text(lanes), array_text(numbers), array_text(ids), LeaseKind.LANE.value])
+            cursor.execute(sql, [array_text(ids), array_text(lanes), array_text(numbers), LeaseKind.LANE.value])
             return int(cursor.rowcount)
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from logpipe_signals import formats
-from logpipe_signals.backend.base import Headers, Message
-from logpipe_signals.envelope import DELETED_SUFFIX, IDENTITY_HEADER, Envelope, Meta, body_of
+from logpipe_signals.backend.base import Message
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.keys import pk_text
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.reading import ERROR_MEMBER, version_label
+from logpipe_signals.publishing.upserts import Upserts
+from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
 
 
@@ -66,65 +66,6 @@ class Batch:
         self.parked += other.parked
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wire:
-    """What all messages of a batch share."""
-
-    source: str
-    sequence: int
-    format_code: str
-    producer: str
-    headers_supported: bool
-
-    def message(
-        self,
-        publication: Publication,
-        key: str,
-        pk: Any,
-        label: tuple[str, int],
-        message: Any,
-        operation: Operation,
-        extra: Mapping[str, str],
-    ) -> Message:
-        """Return the message of one version: `label` is its (type, version), `extra` its further headers."""
-        identity = f"{label[0]}:{pk_text(publication.model, pk)}"
-        # A delete tells in its body which row it is about, whatever the log.
-        if self.headers_supported and operation == Operation.UPSERT:
-            value = formats.render(self.format_code, body_of(*label, message, self.producer))
-        else:
-            value = self._telling_all(label, message, identity, operation, extra)
-        return Message(topic=publication.topic, key=key, value=value, headers=self.headers(identity, operation, extra))
-
-    def headers(self, identity: str, operation: Operation, extra: Mapping[str, str]) -> Headers:
-        """Return the headers of a message, on a log that has some."""
-        if not self.headers_supported:
-            return ()
-        own = ((IDENTITY_HEADER, identity.encode()), *self._shared_headers[operation])
-        return (*own, *((name, value.encode()) for name, value in extra.items())) if extra else own
-
-    @cached_property
-    def _shared_headers(self) -> Mapping[Operation, Headers]:
-        return {operation: self._meta("", operation).as_headers() for operation in Operation}
-
-    def _meta(self, identity: str, operation: Operation) -> Meta:
-        return Meta(identity=identity, source=self.source, sequence=self.sequence, operation=operation.value)
-
-    def _telling_all(
-        self, label: tuple[str, int], message: Any, identity: str, operation: Operation, extra: Mapping[str, str]
-    ) -> bytes:
-        """Return a body that says what else stands in headers."""
-        suffix = "" if operation == Operation.UPSERT else DELETED_SUFFIX
-        envelope = Envelope(
-            type=label[0] + suffix,
-            version=label[1],
-            message=message,
-            producer=self.producer,
-            meta=self._meta(identity, operation),
-            headers=extra if not self.headers_supported else {},
-        )
-        return envelope.render(self.format_code, meta_in_body=True)
-
-
 @dataclass(frozen=True)
 class MessageMaker:
     """Makes the messages of one publication's rows."""
@@ -132,6 +73,16 @@ class MessageMaker:
     publication: Publication
     using: str
     wire: Wire
+
+    def upserted(
+        self, pk: Any, rows: Sequence[ClaimedRow], key: str, data: tuple[Any, ...], extra: Mapping[str, str]
+    ) -> Outgoing:
+        """Return the messages of a row that is there: all versions of its data."""
+        try:
+            made = self._upserts.of(self._pk_text(pk), key, data, extra)
+        except Exception as error:  # noqa: BLE001  (formats and what a serializer gives them may raise anything)
+            return self.failed(pk, rows, error)
+        return self._outgoing(pk, rows, key, made, None)
 
     def sent(self, pk: Any, rows: Sequence[ClaimedRow], key: str, messages: Iterable[Message]) -> Outgoing:
         """Return the messages of a row; an error while they are made is this row's failure alone."""
@@ -174,12 +125,18 @@ class MessageMaker:
     ) -> Message:
         """Return the message of one serializer's version."""
         label = (serializer_class.MESSAGE_TYPE, serializer_class.VERSION)
-        return self.wire.message(self.publication, key, pk, label, member, operation, extra)
+        return self.wire.message(self.publication.topic, key, self._pk_text(pk), label, member, operation, extra)
 
     def identity(self, pk: Any) -> str:
         """Return which row the messages are about."""
-        message_type = self.publication.serializer_classes[0].MESSAGE_TYPE
-        return f"{message_type}:{pk_text(self.publication.model, pk)}"
+        return f"{self.publication.serializer_classes[0].MESSAGE_TYPE}:{self._pk_text(pk)}"
+
+    @cached_property
+    def _upserts(self) -> Upserts:
+        return Upserts(self.publication, self.wire)
+
+    def _pk_text(self, pk: Any) -> str:
+        return pk_text(self.publication.model, pk)
 
     def _tombstone(self, pk: Any, row: ClaimedRow, operation: Operation) -> Message:
         headers = self.wire.headers(self.identity(pk), operation, row.headers or {})

@@ -12,8 +12,9 @@ from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import Source
 from logpipe_signals.publishing.changes import ChangeBatch
 from logpipe_signals.publishing.claim import ClaimedRow
-from logpipe_signals.publishing.messages import Batch, Wire
+from logpipe_signals.publishing.messages import Batch
 from logpipe_signals.publishing.state import StateBatch
+from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import publications
 
 NOT_OF_A_ROW = (BackendUnavailable, LeaseLost, InterfaceError, OperationalError)

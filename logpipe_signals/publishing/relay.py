@@ -91,6 +91,8 @@ class Relay:
         self.claims = Claims(using)
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
+        self._kept_waiting: frozenset[str] = frozenset()
+        """Publications of which the log took nothing: it may be their topic that is away, and others have their turn."""
         self.give_up_at: float | None = None
         """When (of `clock`) the log gets no more time for what was sent: somebody waits for this relay."""
 
@@ -104,7 +106,7 @@ class Relay:
             BackendUnavailable: The log took nothing; every row stays pending.
             LeaseLost: The lanes may be another relay's; nothing more was sent.
         """
-        rows = self.claims.claim(self.lanes.numbers, limit=limit or settings.RELAY_BATCH_SIZE)
+        rows = self._claim(limit or settings.RELAY_BATCH_SIZE)
         if rows:
             self._submit(rows)
         report = RelayReport(claimed=len(rows))
@@ -176,6 +178,16 @@ class Relay:
                 self._settle(work)
         self.claims = Claims(self.using)
 
+    def _claim(self, limit: int) -> list[ClaimedRow]:
+        """Claim what the log did not keep waiting a moment ago; when there is nothing else, that again."""
+        if not self._kept_waiting:
+            return self.claims.claim(self.lanes.numbers, limit=limit)
+        rows = self.claims.claim(self.lanes.numbers, limit=limit, passing_over=self._kept_waiting)
+        if not rows:
+            self._kept_waiting = frozenset()
+            self.claims.look_at_everything()
+        return rows or self.claims.claim(self.lanes.numbers, limit=limit)
+
     # --- sending ------------------------------------------------------------------------------------------------
 
     def _submit(self, rows: list[ClaimedRow]) -> None:
@@ -235,12 +247,14 @@ class Relay:
         later: list[tuple[Outgoing, Exception]] = []
         never: list[tuple[Outgoing, Exception]] = []
         given = iter(outcomes)
+        somebody_listens = bool(signals.message_sent.receivers)
         for outgoing in batch.outgoing:
             own = [next(given) for _ in outgoing.messages]
             error = failure_of(outgoing, own)
             if error is None:
                 sent.append(outgoing)
-                announce_sent(outgoing, own)
+                if somebody_listens:
+                    announce_sent(outgoing, own)
             else:
                 (never if is_permanent(outgoing, error) else later).append((outgoing, error))
         return self._write(batch, sent, later, never)
@@ -266,6 +280,7 @@ class Relay:
         for outgoing, error in [*later, *never]:
             announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
         if away is not None:
+            self._kept_waiting |= {outgoing.publication.name for outgoing, _ in later}
             raise away
         return RelayReport(
             sent=sum(len(outgoing.messages) for outgoing in sent),

@@ -22,7 +22,8 @@ from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
-from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing, Wire
+from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
+from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
 
 SERIALISE_CHUNK = 250
@@ -65,8 +66,7 @@ class StateBatch:
         data = self._serialise(list(states.values()), progressed)
         self._owned = self._keys_owned(intents)
         for pk, own in by_pk.items():
-            row = _Row(pk=pk, intents=own, state=states.get(pk), data=data.get(pk), wanted=pk in wanted)
-            self._decide(row, batch)
+            self._decide(_Row(pk, own, states.get(pk), data.get(pk), pk in wanted), batch)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -181,8 +181,12 @@ class StateBatch:
     def _send(
         self, row: _Row, state: models.Model, data: Data, key: str, intents: list[ClaimedRow], batch: Batch
     ) -> None:
-        messages = self._upserts(row.pk, key, state, data, intents)
-        batch.outgoing.append(self.make.sent(row.pk, intents, key, messages))
+        try:
+            extra = self._headers(state, intents[-1])
+        except Exception as error:  # noqa: BLE001  (a header provider may raise anything)
+            batch.outgoing.append(self.make.failed(row.pk, intents, error))
+        else:
+            batch.outgoing.append(self.make.upserted(row.pk, intents, key, data, extra))
 
     def _in_this_lane(self, intents: list[ClaimedRow], key: str, batch: Batch) -> list[ClaimedRow]:
         elsewhere = [intent for intent in intents if intent.key != key]
@@ -204,23 +208,16 @@ class StateBatch:
     def _kept(self, pk: Any, intents: Sequence[ClaimedRow], last: ClaimedRow) -> Outgoing:
         return self.make.sent(pk, intents, last.key, self.make.kept(pk, last))
 
-    def _upserts(
-        self, pk: Any, key: str, state: models.Model, data: Data, intents: Sequence[ClaimedRow]
-    ) -> Iterator[Message]:
-        extra = {**(intents[-1].headers or {}), **self._headers(state)}
-        for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
-            yield self.make.version(serializer_class, pk, key, member, Operation.UPSERT, extra)
-
     def _retractions(self, pk: Any, key: str, data: Data) -> Iterator[Message]:
         for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
             lookup = {name: member[name] for name in self.publication.lookup_fields if name in member}
             yield self.make.version(serializer_class, pk, key, lookup, Operation.RETRACT, {})
 
-    def _headers(self, state: models.Model) -> Mapping[str, str]:
+    def _headers(self, state: models.Model, last: ClaimedRow) -> Mapping[str, str]:
         headers = self.publication.options.headers
         if headers is None:
-            return {}
-        return headers(state) if callable(headers) else headers
+            return last.headers or {}
+        return {**(last.headers or {}), **(headers(state) if callable(headers) else headers)}
 
     def _key(self, pk: Any, data: Data) -> str:
         key_field = self.publication.key_field
