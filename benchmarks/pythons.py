@@ -1,22 +1,27 @@
-"""Python processes of a run: their output is JSON, a line each."""
+"""Python processes of a run, one a side: what they are asked and what they answer is JSON, a line each."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-START_SECONDS = 60.0
 
-
-class Reporter:
-    """A process that was started, and the reports it prints."""
+class Other:
+    """A process of ours that was started."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+
+    def ask(self, **what: Any) -> dict[str, Any]:
+        """Ask for something and wait for the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return self.report()
 
     def report(self) -> dict[str, Any]:
         """Wait for its next line."""
@@ -28,12 +33,12 @@ class Reporter:
 
 
 @contextmanager
-def running(module: str, *arguments: object) -> Iterator[Reporter]:
+def running(module: str, *arguments: object) -> Iterator[Other]:
     """Run one of our modules in a process of its own until the block ends."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Reporter(process)
+            yield Other(process)
         finally:
             process.terminate()
 
@@ -41,3 +46,9 @@ def running(module: str, *arguments: object) -> Iterator[Reporter]:
 def tell(**report: Any) -> None:
     """Print a report, on the other end of the pipe."""
     print(json.dumps(report), flush=True)
+
+
+def answer(do: Callable[..., Mapping[str, Any]]) -> None:
+    """Answer whatever is asked, on the other end of the pipe."""
+    for line in sys.stdin:
+        tell(**do(**json.loads(line)))

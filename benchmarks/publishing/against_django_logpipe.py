@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.figures import Figure, per_second
 from benchmarks.pairs import in_turns
 from benchmarks.publishing.backlog import TOPIC, have_people
-from benchmarks.publishing.ours import drained_per_second
+from benchmarks.publishing.ours import relay
 from benchmarks.stage import Stage
 
 
@@ -24,11 +24,12 @@ def kafka_python(stage: Stage) -> Iterator[Figure]:
 def _measured(stage: Stage, backend: str, *, at_least: float) -> Figure:
     rows, peer_rows = stage.options.rows, stage.options.peer_rows
     have_people(rows)
-    found = in_turns(
-        lambda: drained_per_second(rows, backend),
-        lambda: stage.peer_publisher.rows_per_second("send", topic=TOPIC, first=1, rows=peer_rows),
-        rounds=stage.options.pairs,
-    )
+    with relay(rows, backend) as ours:
+        found = in_turns(
+            ours,
+            lambda: stage.peer_publisher.rows_per_second("send", topic=TOPIC, first=1, rows=peer_rows),
+            rounds=stage.options.pairs,
+        )
     return Figure(
         issue=4,
         what=f"drain, {backend}, one relay: against django-logpipe's Producer.send",

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka import Producer
-
 from benchmarks.figures import Figure, per_second
 from benchmarks.pairs import in_turns
-from benchmarks.publishing import loop, ours
+from benchmarks.publishing.loop import by_hand
+from benchmarks.publishing.ours import relay
 from benchmarks.stage import Stage
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
-    """Both through confluent-kafka, both with one process."""
+    """Both through confluent-kafka, each in one process."""
     rows = stage.options.rows
-    producer = Producer({"bootstrap.servers": stage.bootstrap_servers})
-    found = in_turns(
-        lambda: ours.drained_per_second(rows, "confluent"),
-        lambda: loop.drained_per_second(rows, producer),
-        rounds=stage.options.pairs,
-    )
+    with relay(rows, "confluent") as ours, by_hand(stage, rows) as peer:
+        found = in_turns(ours, peer, rounds=stage.options.pairs)
     yield Figure(
         issue=4,
         what="drain, confluent, one relay: against a hand-written serial loop",

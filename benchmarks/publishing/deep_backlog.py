@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
-from benchmarks.backends import through
+from benchmarks import pythons
 from benchmarks.figures import Figure, per_second
 from benchmarks.pairs import Paired, in_turns
 from benchmarks.publishing import ours
 from benchmarks.publishing.backlog import wait_in_outbox
 from benchmarks.stage import Stage
-from logpipe_signals.publishing.relay import Relay
 
-BACKEND = "confluent"
 SHALLOW_ROWS = 10_000
 
 
@@ -30,23 +27,13 @@ def measure(stage: Stage) -> Iterator[Figure]:
 
 
 def _in_turns(stage: Stage) -> Paired:
-    return in_turns(
-        _drained_from_deep_per_second,
-        lambda: ours.drained_per_second(SHALLOW_ROWS, BACKEND),
-        rounds=stage.options.pairs,
-    )
-
-
-def _drained_from_deep_per_second() -> float:
-    with through(BACKEND):
-        relay = Relay("deep")
-        started = time.perf_counter()
-        relay.lanes.take()
-        sent = 0
-        while sent < SHALLOW_ROWS:
-            sent += relay.drain(batches=5).sent
-        relay.stop()
-        return sent / (time.perf_counter() - started)
+    with (
+        ours.relay(SHALLOW_ROWS, "confluent") as shallow,
+        pythons.running("benchmarks.publishing.ours", "confluent") as deep,
+    ):
+        return in_turns(
+            lambda: ours.drained_per_second(deep, SHALLOW_ROWS, using="deep"), shallow, rounds=stage.options.pairs
+        )
 
 
 @contextmanager

@@ -37,10 +37,10 @@ def _drain(backend: str) -> None:
 
     django.setup()
     from benchmarks.backends import through
-    from logpipe_signals.publishing.relay import drain
+    from logpipe_signals.publishing.worker import RelayWorker
 
     with through(backend):
-        report = drain("default")
+        report = RelayWorker(["default"]).drain()
     pythons.tell(sent=report.sent, megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -1,20 +1,69 @@
-"""Our side: a relay that drains what waits in the outbox."""
+"""Our side: a relay as `manage.py run_relay` runs it, in a process of its own, until it has retired so many rows."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from benchmarks.backends import through
-from benchmarks.publishing.backlog import wait_in_outbox
-from logpipe_signals.publishing.relay import drain
+from benchmarks import pythons
+from benchmarks.pairs import Side
 
 
-def drained_per_second(rows: int, backend: str) -> float:
-    """Drain a backlog through one backend, and return how many rows that were a second."""
-    wait_in_outbox(rows)
+@contextmanager
+def relay(rows: int, backend: str) -> Iterator[Side]:
+    """Yield a side that fills the outbox and drains it, and tells how many rows that were a second."""
+    from benchmarks.publishing.backlog import wait_in_outbox
+
+    with pythons.running(__name__, backend) as process:
+
+        def side() -> float:
+            wait_in_outbox(rows)
+            return drained_per_second(process, rows)
+
+        yield side
+
+
+def drained_per_second(process: pythons.Other, rows: int, *, using: str = "default") -> float:
+    """Let a relay's process drain so many rows of what waits, and return how many that were a second."""
+    report = process.ask(rows=rows, using=using)
+    assert report["sent"] == report["retired"] >= rows, report
+    return float(report["sent"] / report["seconds"])
+
+
+def _relayed(rows: int, using: str) -> dict[str, Any]:
+    from logpipe_signals.publishing.worker import RelayWorker
+    from logpipe_signals.signals import batch_relayed
+
+    worker = RelayWorker([using])
+    retired = 0
+
+    def count(sender: object, **batch: Any) -> None:
+        nonlocal retired
+        retired += batch["retired"]
+        if retired >= rows:
+            worker.stop()
+
+    batch_relayed.connect(count)
+    started = time.perf_counter()
+    report = worker.run()
+    seconds = time.perf_counter() - started
+    batch_relayed.disconnect(count)
+    return {"sent": report.sent, "retired": report.retired, "seconds": seconds}
+
+
+def main(backend: str) -> None:
+    """Be the relay's process."""
+    import django
+
+    django.setup()
+    from benchmarks.backends import through
+
     with through(backend):
-        started = time.perf_counter()
-        report = drain("default")
-        seconds = time.perf_counter() - started
-    assert report.sent == report.retired == rows, report
-    return rows / seconds
+        pythons.answer(_relayed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
