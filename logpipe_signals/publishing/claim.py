@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -102,16 +102,22 @@ class Claims:
         self._turn = 0
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
 
-    def claim(self, lanes: Sequence[int], *, limit: int) -> list[ClaimedRow]:
+    def claim(
+        self, lanes: Sequence[int], *, limit: int, passing_over: Collection[str] = frozenset()
+    ) -> list[ClaimedRow]:
         """
         Return the oldest rows of these lanes that are ready and not in flight; backfills after live changes.
 
         Rows of publications that this release does not know are passed over: another release's relay sends them.
+
+        Args:
+            passing_over: Names of publications whose rows are left for another time.
         """
-        states = publications.sendable("state")
+        states = [name for name in publications.sendable("state") if name not in passing_over]
         rows = self._claim(LIVE, lanes, states, limit)
         if len(rows) < limit:
-            rows += self._claim_changes(lanes, limit - len(rows))
+            changes = [name for name in publications.sendable("change") if name not in passing_over]
+            rows += self._claim_changes(lanes, changes, limit - len(rows))
         if len(rows) < limit:
             rows += self._claim(BACKFILL, lanes, states, limit - len(rows))
         return rows
@@ -178,13 +184,12 @@ class Claims:
 
     # --- changes, which have to stay in order -------------------------------------------------------------------
 
-    def _claim_changes(self, lanes: Sequence[int], limit: int) -> list[ClaimedRow]:
+    def _claim_changes(self, lanes: Sequence[int], names: Sequence[str], limit: int) -> list[ClaimedRow]:
         """
         Return the oldest change of each row, none of a row that has one on its way or waiting for another try.
 
         Always read from the start: a change passed over would be overtaken by the next one of its row.
         """
-        names = publications.sendable("change")
         if not lanes or not names:
             return []
         blocked = {change.row for change in self._changing.values()}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connections
 
+from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.models import Lease, OutboxRow
 from logpipe_signals.publishing import wake
 from logpipe_signals.publishing import worker as worker_module
@@ -17,6 +18,7 @@ from logpipe_signals.publishing.worker import RelayWorker, published_aliases
 from testproject.people.models import Person
 from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
+from tests.zoo.models import TextKeyed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PEOPLE = "people.person:people"
@@ -141,3 +143,22 @@ def test_a_second_word_to_stop_after_the_end_is_no_error(log: ScriptedProducer) 
         os.read(reused, 1)
     os.close(reused)
     os.close(other_end)
+
+
+def test_a_topic_that_is_away_holds_back_no_other_topic(
+    log: ScriptedProducer, logpipe_settings: ChangeSettings, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    logpipe_settings(RELAY_BATCH_SIZE=10)
+    log.refuse = lambda message: BackendUnavailable("no leader") if message.topic == "people" else None
+    Person.objects.bulk_create(Person(first_name=str(number)) for number in range(200))
+    TextKeyed.objects.create(word="after them")
+    worker = RelayWorker(["default"])
+    thread = threading.Thread(target=run_and_close, args=[worker])
+    thread.start()
+    try:
+        wait_until(lambda: len(log.sent) == 1)
+        log.refuse = lambda message: None
+        wait_until(lambda: len(log.sent) == 201)
+    finally:
+        worker.stop()
+        thread.join(10)
