@@ -32,6 +32,16 @@ def service_or_skip(service: AbstractContextManager[str]) -> Iterator[str]:
         service.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_client_outlives_its_broker() -> Iterator[None]:
+    """Give up the Kafka clients of this process at the end: they would look for their brokers until it exits."""
+    yield
+    for name in ("logpipe_signals.backend.kafka.client", "logpipe_signals.backend.confluent.client"):
+        if module := sys.modules.get(name):
+            for client in module.current_clients():
+                client.abandon()
+
+
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[str]:
     """Return the bootstrap servers of a real Kafka, started once a session; topics get three partitions."""
