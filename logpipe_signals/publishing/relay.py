@@ -92,7 +92,7 @@ class Relay:
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
         self._kept_waiting: frozenset[str] = frozenset()
-        """Publications of which the log took nothing: it may be their topic that is away, and others have their turn."""
+        """Publications of which the log took nothing: perhaps their topic alone is away, and others come first."""
         self.give_up_at: float | None = None
         """When (of `clock`) the log gets no more time for what was sent: somebody waits for this relay."""
 
