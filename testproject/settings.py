@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -76,6 +78,14 @@ ENGINES = {
 }
 
 
+def speak_mysql() -> None:
+    """Let Django use PyMySQL, which needs nothing compiled, where mysqlclient is not installed."""
+    if "MySQLdb" not in sys.modules and find_spec("MySQLdb") is None:
+        import pymysql  # type: ignore[import-untyped]
+
+        pymysql.install_as_MySQLdb()
+
+
 def database(suffix: str) -> dict[str, Any]:
     """Return the settings of one side's database."""
     url = os.environ.get("DATABASE_URL", "")
@@ -88,8 +98,11 @@ def database(suffix: str) -> dict[str, Any]:
             "OPTIONS": options,
         }
     parts = urlsplit(url)
+    engine = ENGINES[parts.scheme.partition("+")[0]]
+    if engine.endswith("mysql"):
+        speak_mysql()
     return {
-        "ENGINE": ENGINES[parts.scheme.partition("+")[0]],
+        "ENGINE": engine,
         "NAME": parts.path.lstrip("/") + suffix,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -57,16 +57,7 @@ def pytest_unconfigure() -> None:
 
 
 def _provide(choice: str) -> None:
-    if choice == "mariadb":
-        _speak_mysql()
     try:
         os.environ["DATABASE_URL"] = _running.enter_context(SERVERS[choice]())
     except ServiceUnavailable as error:
         raise pytest.UsageError(f"{CHOICE}={choice}: {error}") from error
-
-
-def _speak_mysql() -> None:
-    """Let Django use PyMySQL, which needs nothing compiled, where it asks for mysqlclient."""
-    import pymysql  # type: ignore[import-untyped]
-
-    pymysql.install_as_MySQLdb()

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance import mariadb
 from tests.acceptance.project import Project
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with migrated, empty databases."""
-    folder = tmp_path_factory.mktemp("migrated")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project with migrated databases: files, or on the tests' MariaDB where they run there."""
+    project = Project(folder=tmp_path_factory.mktemp("migrated"))
+    if os.environ.get("LOGPIPE_TEST_DATABASE") == "mariadb":
+        project.changes["DATABASE_URL"] = mariadb.create_databases(os.environ["DATABASE_URL"])
     for alias in ("default", "subscriber"):
-        Project(folder=folder).manage("migrate", "--database", alias, "--verbosity", "0")
-    return folder
+        project.manage("migrate", "--database", alias, "--verbosity", "0")
+    return project
 
 
 @pytest.fixture
-def project(migrated: Path, tmp_path: Path) -> Project:
-    """Return a project on the embedded log."""
-    return Project(folder=Path(shutil.copytree(migrated, tmp_path / "data")))
+def project(migrated: Project, tmp_path: Path) -> Project:
+    """Return a project on the embedded log, with empty databases."""
+    if url := migrated.changes.get("DATABASE_URL"):
+        mariadb.empty_databases(url)
+    folder = Path(shutil.copytree(migrated.folder, tmp_path / "data"))
+    return Project(folder=folder, changes=dict(migrated.changes))
 
 
 @pytest.fixture
