@@ -39,6 +39,8 @@ class MariaDBServer(Service):
             # A commit survives kill() at 2, not a power cut.
             "innodb-flush-log-at-trx-commit": "2",
             "innodb-buffer-pool-size": "64M",
+            # A lock that nobody gives up is an error soon, not after 50 s.
+            "innodb-lock-wait-timeout": "10",
             "skip-name-resolve": "1",
             **(config or {}),
         }

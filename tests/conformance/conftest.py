@@ -21,7 +21,15 @@ WITHOUT: dict[str, frozenset[str]] = {
 GROUP_TIMES = {"heartbeat_interval_ms": 300, "session_timeout_ms": 6000, "metadata_max_age_ms": 500}
 
 
-@pytest.fixture(params=["dummy", "database", "kafka", "confluent", "kinesis"])
+@pytest.fixture(
+    params=[
+        "dummy",
+        "database",
+        pytest.param("kafka", marks=pytest.mark.kafka),
+        pytest.param("confluent", marks=pytest.mark.kafka),
+        pytest.param("kinesis", marks=pytest.mark.kinesis),
+    ]
+)
 def log(request: pytest.FixtureRequest, logpipe_settings: Any) -> Iterator[Log]:
     """Return each log in turn; consumers that a test leaves open are closed."""
     made: Log = MAKERS[request.param](request, logpipe_settings)
