@@ -14,7 +14,7 @@ from logpipe_signals.models import Offset
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 TABLES = {
-    "logpipe_kafkaoffset": "(topic varchar(200), partition integer, {offset} integer)",
+    "logpipe_kafkaoffset": "(topic varchar(200), {partition} integer, {offset} integer)",
     "logpipe_kinesisoffset": "(region varchar(20), stream varchar(200), shard varchar(200), sequence_number text)",
 }
 
@@ -23,10 +23,10 @@ TABLES = {
 def stored() -> Iterator[None]:
     """Make django-logpipe's tables as it leaves them."""
     connection = connections["default"]
-    quote = connection.ops.quote_name
+    words = {word: connection.ops.quote_name(word) for word in ("partition", "offset")}
     with connection.cursor() as cursor:
         for name, columns in TABLES.items():
-            cursor.execute(f"CREATE TABLE {name} {columns.format(offset=quote('offset'))}")
+            cursor.execute(f"CREATE TABLE {name} {columns.format(**words)}")
         cursor.execute("INSERT INTO logpipe_kafkaoffset VALUES ('people', 0, 42), ('people', 1, 7)")
         cursor.execute("INSERT INTO logpipe_kinesisoffset VALUES ('eu-west-1', 'people', 'shardId-0', '4959')")
     yield
