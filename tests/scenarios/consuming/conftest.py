@@ -54,11 +54,11 @@ class _Address:
 KAFKA_SETTINGS = {"KAFKA_CONSUMER_KWARGS": {"session_timeout_ms": 6000, "heartbeat_interval_ms": 1000}}
 
 
-@pytest.fixture(params=["embedded log", "kafka"])
+@pytest.fixture(params=["embedded log", "kafka", "confluent"])
 def field(request: pytest.FixtureRequest, make_field: MakeField) -> Field:
     """Return a field on each log."""
     if request.param == "embedded log":
         return make_field()
     servers = request.getfixturevalue("kafka_broker")
     settings = json.dumps(KAFKA_SETTINGS)
-    return make_field(LOGPIPE_BACKEND="kafka", KAFKA_BOOTSTRAP_SERVERS=servers, LOGPIPE_SETTINGS=settings)
+    return make_field(LOGPIPE_BACKEND=request.param, KAFKA_BOOTSTRAP_SERVERS=servers, LOGPIPE_SETTINGS=settings)
