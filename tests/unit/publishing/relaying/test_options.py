@@ -21,7 +21,7 @@ from logpipe_signals.registry import Publication, publications
 from testproject.people.models import Person
 from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "subscriber"])
 PEOPLE = "people.person:people"
 
 
