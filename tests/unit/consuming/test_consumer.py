@@ -133,6 +133,8 @@ MALFORMED = {
     "message null": b'json:{"type":"person","version":1,"message":null}',
     "a list": b"json:[]",
     "lookup argument missing": b'json:{"type":"person","version":1,"message":{"first_name":"Joe"}}',
+    "truncated": b'json:{"type":"person","version":1,"message":{"uuid":"00000000-0000-4000-8000-00000',
+    "oversized": b'json:{"type":"person","version":1,"message":"' + b"x" * 5_000_000 + b'"}',
     "nested deeply": b"json:" + b"[" * 100_000,
     "number of 10,000 digits": b'json:{"type":"person","version":' + b"9" * 10_000 + b',"message":{}}',
     "pickle": b"pickle:cos\nsystem\n(S'true'\ntR.",
@@ -165,6 +167,22 @@ def test_a_malformed_record_raises_with_throw_errors(value: bytes):
     with pytest.raises(InvalidMessageError):
         people(throw_errors=True).run()
     assert position() is None
+
+
+def test_of_a_member_that_comes_twice_the_last_counts():
+    message = b'{"uuid":"%s","first_name":"Joe","first_name":"Jane","last_name":"x","email":""}'
+    put(b'json:{"type":"country","type":"person","version":1,"message":' + message % person(1)["uuid"].encode() + b"}")
+    people().run()
+    assert names() == ["Jane"]
+    assert not DeadLetter.objects.using("subscriber").exists()
+
+
+def test_an_oversized_member_is_a_dead_letter():
+    put_message(person(1, "x" * 1_000_000))
+    put_message(person(2))
+    people().run()
+    assert names() == ["Joe"]
+    assert DeadLetter.objects.using("subscriber").get().reason == "ValidationError"
 
 
 def test_null_is_passed_over_where_no_key_finds_a_row():
