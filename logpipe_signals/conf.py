@@ -76,8 +76,8 @@ class LogpipeSettings:
     # --- publishing -------------------------------------------------------------------------------------------------
     RELAY: Literal["inline", "worker"] = "inline"
     """Who sends: `inline`, the process that saved, after its commit; `worker`, `manage.py run_relay`."""
-    RELAY_BATCH_SIZE: int = 500
-    """Outbox rows a relay claims at once."""
+    RELAY_BATCH_SIZE: int = 2000
+    """The most outbox rows a relay claims at once; fewer where messages are large or slow to make."""
     RELAY_POLL_SECONDS: float = 1.0
     """How often an idle relay looks at the outbox when nothing wakes it."""
     RELAY_SEND_TIMEOUT_SECONDS: float = 10.0

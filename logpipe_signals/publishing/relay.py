@@ -32,6 +32,7 @@ from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.claim import ClaimedRow, Claims
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id
 from logpipe_signals.publishing.messages import Batch, Outgoing
+from logpipe_signals.publishing.pace import Pace
 from logpipe_signals.publishing.preparing import prepare
 from logpipe_signals.publishing.settling import (
     Settlement,
@@ -89,6 +90,7 @@ class Relay:
             self.producer = self.producer.fenced(owner)
         self.lanes = HeldLanes(using, owner, fence=self.producer.fence if self._fencing else None)
         self.claims = Claims(using)
+        self.pace = Pace()
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
         self._kept_waiting: frozenset[str] = frozenset()
@@ -106,7 +108,7 @@ class Relay:
             BackendUnavailable: The log took nothing; every row stays pending.
             LeaseLost: The lanes may be another relay's; nothing more was sent.
         """
-        rows = self._claim(limit or settings.RELAY_BATCH_SIZE)
+        rows = self._claim(limit or self.pace.rows)
         if rows:
             self._submit(rows)
         report = RelayReport(claimed=len(rows))
@@ -127,13 +129,14 @@ class Relay:
         report, done = RelayReport(), 0
         while True:
             self.keep_lanes()
-            step = self.relay_batch()
+            full = self.pace.rows
+            step = self.relay_batch(limit=full)
             report += step
             done += 1
             spent = (deadline is not None and clock.seconds() >= deadline) or (batches is not None and done >= batches)
             # What was settled may have let the next change of a row go.
             finished = not step.claimed and not step.retired
-            if spent or finished or (not thorough and step.claimed < settings.RELAY_BATCH_SIZE):
+            if spent or finished or (not thorough and step.claimed < full):
                 return report + self.settle_all()
 
     def settle_all(self) -> RelayReport:
@@ -192,6 +195,7 @@ class Relay:
 
     def _submit(self, rows: list[ClaimedRow]) -> None:
         held = self.lanes.pairs({row.lane for row in rows})
+        started = clock.seconds()
         try:
             batch = prepare(
                 rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
@@ -199,6 +203,8 @@ class Relay:
             self.lanes.require(held)
             timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left, self._patience_seconds)
             messages = [message for outgoing in batch.outgoing for message in outgoing.messages]
+            message_bytes = sum(len(message.value or b"") for message in messages)
+            self.pace.took(len(rows), message_bytes=message_bytes, seconds=clock.seconds() - started)
             delivery = self._start(messages, timeout_seconds)
         except BaseException:
             self.claims.settled(row.id for row in rows)
