@@ -23,6 +23,7 @@ from logpipe_signals.exceptions import BackendUnavailable
 
 BYTES_A_STATEMENT = 4 * 1024 * 1024
 """Bound on one INSERT: MariaDB refuses statements beyond `max_allowed_packet`, 16 MB by default."""
+MYSQL_PACKET_TOO_LARGE = 1153
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +43,8 @@ def reachable(using: str) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         if not connection.in_atomic_block:
             connection.close()
+        if error.args[:1] == (MYSQL_PACKET_TOO_LARGE,):
+            raise  # It does answer, and will never take this statement.
         raise BackendUnavailable(
             f"The embedded log on database {using!r} does not answer: {error}. "
             "It is tried again; see that the database runs and is migrated."
