@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections, models, router, transaction
-from django.db.models import TextField, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Value
 
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.keys import lane_of
@@ -30,7 +29,7 @@ from logpipe_signals.models.expressions import LaneOf
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import clock, outbox
 from logpipe_signals.publishing.claim import BACKFILL
-from logpipe_signals.publishing.key_sql import key_sql, object_id_sql
+from logpipe_signals.publishing.key_sql import key_sql, lane_key_sql, object_id_sql
 from logpipe_signals.publishing.relay import Relay, RelayReport
 from logpipe_signals.registry import Publication, publications
 
@@ -116,8 +115,7 @@ def _insert_select(target: Target, object_id: Any, key: Any) -> int:
         "key": key,
         "lane": LaneOf(
             target.publication.topic,
-            # As in Python: a row whose key is empty goes by its primary key.
-            Coalesce(NullIf(key, Value("")), object_id, output_field=TextField()),
+            lane_key_sql(key, object_id, target.using),
             outbox.lane_count(target.using),
         ),
         "operation": Value(Operation.UPSERT.value),

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from django.db import connections, models
-from django.db.models import F, TextField, Value
+from django.db.models import Case, F, TextField, Value, When
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Cast, Concat, Substr
+from django.db.models.functions import Cast, Coalesce, Concat, Length, NullIf, Substr
+from django.db.models.lookups import Exact
 from rest_framework import serializers
 
 from logpipe_signals.keys import pk_fields, target_field
@@ -53,6 +54,14 @@ def key_sql(publication: Publication, using: str) -> Combinable | None:
         return None
     text = Cast(F(column.attname), TextField())
     return _with_dashes(text) if kind in UUIDS and not connections[using].features.has_native_uuid_field else text
+
+
+def lane_key_sql(key: Any, object_id: Any, using: str) -> Any:
+    """Return what the lane is chosen by, as `Intent.lane_key` does: the key, or the primary key where that is empty."""
+    if connections[using].vendor == "mysql":
+        # There ' ' = '', and so is any text of characters that its collation ignores.
+        return Case(When(Exact(Length(key), 0), then=object_id), default=key, output_field=TextField())
+    return Coalesce(NullIf(key, Value("")), object_id, output_field=TextField())
 
 
 def _kind(column: Column) -> str | None:

@@ -14,14 +14,13 @@ from itertools import islice
 from typing import Any
 
 from django.db import connections, models
-from django.db.models import BinaryField, TextField, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import BinaryField, Value
 
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.expressions import LaneOf
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import before, outbox
-from logpipe_signals.publishing.key_sql import key_sql, object_id_sql
+from logpipe_signals.publishing.key_sql import key_sql, lane_key_sql, object_id_sql
 from logpipe_signals.registry import Publication
 
 ROWS_A_CHUNK = 500
@@ -58,7 +57,7 @@ def select(
     """Return the SELECT of outbox rows, its columns named `logpipe_key` and so on, and its parameters."""
     object_id: Any = object_id_sql(publication, using)
     key: Any = key_sql(publication, using)
-    lane_key = Coalesce(NullIf(key, Value("")), object_id, output_field=TextField())
+    lane_key = lane_key_sql(key, object_id, using)
     columns = {
         "publication": Value(publication.name),
         "object_id": object_id,

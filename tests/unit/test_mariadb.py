@@ -21,17 +21,19 @@ from logpipe_signals import Consumer
 from logpipe_signals.backend import database
 from logpipe_signals.backend.base import Message, Subscription, TopicPartition
 from logpipe_signals.consuming.transients import is_contention, lost_connection
-from logpipe_signals.exceptions import PositionConflict
+from logpipe_signals.exceptions import MessageRejected, PositionConflict
 from logpipe_signals.models import DeadLetter, Lease, Offset, OutboxRow, Source
 from logpipe_signals.models.dead_letters import Side
 from logpipe_signals.models.expressions import DatabaseNow, SecondsFromNow
-from logpipe_signals.publishing import backfill
+from logpipe_signals.publishing import backfill, setwise
+from logpipe_signals.registry import publications
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
 from testproject.people.models import Person
 from testproject.services.ports import wait_until
 from tests.conftest import ChangeSettings
 from tests.unit.consuming.conftest import BACKEND, person, put_message
+from tests.zoo.models import Keyed
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)]
 
@@ -103,6 +105,28 @@ def test_keys_and_errors_in_any_script_fit_into_a_database_made_in_latin1() -> N
         assert execute("SELECT name FROM odd") == ((odd,),)
     finally:
         execute("DROP TABLE odd")
+
+
+@pytest.mark.parametrize("word", ["", " ", "\u00ad", "\u200b", "a ", "A", "東京 🎉", "é"])
+def test_a_key_has_one_lane_whoever_captures_it(word: str) -> None:
+    """To MariaDB ' ' is '', and so is what its collation ignores; a row whose key is empty goes by its primary key."""
+    keyed = Keyed.objects.create(word=word)
+    saved = lanes_of(keyed)
+    OutboxRow.objects.all().delete()
+    Keyed.objects.update(number=0)
+    assert lanes_of(keyed) == saved
+    OutboxRow.objects.all().delete()
+    setwise.publish(publications["zoo.keyed:keyed_by_word"], "default", pk=keyed.pk)
+    assert lanes_of(keyed) <= saved
+    OutboxRow.objects.all().delete()
+    for target in backfill.targets(["zoo.Keyed"]):
+        backfill.enqueue(target)
+    assert lanes_of(keyed) == saved
+
+
+def lanes_of(keyed: Keyed) -> set[tuple[str, str, int]]:
+    rows = OutboxRow.objects.filter(object_id=str(keyed.pk), operation="upsert")
+    return set(rows.values_list("publication", "key", "lane"))
 
 
 # --- the clock --------------------------------------------------------------------------------------------------------
@@ -402,6 +426,17 @@ def test_a_save_whose_connection_is_cut_leaves_neither_row_nor_intent() -> None:
         save_two()
     connection.close()
     assert (Person.objects.count(), OutboxRow.objects.count()) == (0, 0)
+
+
+# --- the largest statement --------------------------------------------------------------------------------------------
+
+
+def test_a_message_beyond_max_allowed_packet_is_rejected_and_its_neighbours_arrive() -> None:
+    """PyMySQL writes bytes in hex: 8 MB make a statement of 16 MB, which this MariaDB never takes."""
+    values = [b"before", b"x" * database.LARGEST_VALUE_BYTES, b"after"]
+    messages = [Message(topic="people", key="k", value=value) for value in values]
+    outcomes = database.Producer().submit(messages, timeout_seconds=30).wait(30)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), MessageRejected, type(None)]
 
 
 # --- isolation --------------------------------------------------------------------------------------------------------
