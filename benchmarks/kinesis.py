@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 from benchmarks.backends import through
 from benchmarks.figures import Figure, per_second
-from benchmarks.pairs import in_turns
+from benchmarks.pairs import Side, in_turns
 from benchmarks.stage import Stage
 from testproject.services import provided_kinesis
 
 AT_LEAST = 10
 SHARDS = 3
+MOST_ROWS = 2_500
+"""A put takes kinesis-mock the longer the more a stream holds: from some thousands of records on it measures that."""
 FETCH_LIMIT = 1000
 """The same for both: django-logpipe's default of 25 would make it slower still."""
 REGION = "us-east-1"
@@ -28,16 +30,14 @@ def sent(stage: Stage) -> Iterator[Figure]:
     from benchmarks.publishing.backlog import TOPIC, have_people
     from benchmarks.publishing.ours import relay
 
-    rows, peer_rows = stage.options.rows // 4, stage.options.peer_rows // 4
+    rows, peer_rows = _rows(stage), stage.options.peer_rows // 4
     have_people(rows)
-    with _kinesis(stage) as peer:
-        _stream(TOPIC, SHARDS)
-        with relay(rows, "kinesis") as ours:
-            found = in_turns(
-                ours,
-                lambda: peer.rows_per_second("send", topic=TOPIC, first=1, rows=peer_rows),
-                rounds=stage.options.pairs,
-            )
+    with _kinesis(stage) as peer, relay(rows, "kinesis") as ours:
+        found = in_turns(
+            lambda: _on_a_new(TOPIC, ours),
+            lambda: _on_a_new(TOPIC, lambda: peer.rows_per_second("send", topic=TOPIC, first=1, rows=peer_rows)),
+            rounds=stage.options.pairs,
+        )
     yield Figure(
         issue=6,
         what="sent by one relay, kinesis-mock: against django-logpipe's Producer.send",
@@ -52,7 +52,7 @@ def applied(stage: Stage) -> Iterator[Figure]:
     """A consumer applies set-wise what stands on a stream, against `Consumer.run` with the same serializer."""
     from benchmarks.consuming import ours
 
-    rows, peer_rows, rounds = stage.options.rows // 4, stage.options.peer_rows // 2, stage.options.pairs
+    rows, peer_rows, rounds = _rows(stage), stage.options.peer_rows // 4, stage.options.pairs
     with _kinesis(stage, subscriber=True) as peer, through("kinesis", **_settings()):
         stream = _filled(rows)
         peer_stream = _filled(peer_rows * (rounds + 1))  # It reads on where it ended.
@@ -100,6 +100,22 @@ def _settings() -> Mapping[str, Any]:
         "KINESIS_REGION": REGION,
         "KINESIS_FETCH_LIMIT": FETCH_LIMIT,
     }
+
+
+def _rows(stage: Stage) -> int:
+    return min(stage.options.rows, MOST_ROWS)
+
+
+def _on_a_new(name: str, side: Side) -> float:
+    """Run a side on a stream of its own."""
+    from logpipe_signals.backend.kinesis.client import shared_client
+
+    client = shared_client()
+    if name in client.list_streams()["StreamNames"]:
+        client.delete_stream(StreamName=name)
+        client.get_waiter("stream_not_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    _stream(name, SHARDS)
+    return side()
 
 
 def _stream(name: str, shards: int) -> None:
