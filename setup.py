@@ -101,6 +101,7 @@ setup(
         "Django>=5.2",
         "djangorestframework>=3.16",
         "kafka-python>=2.3.1",
+        "crc32c>=2.7",  # kafka-python takes it where it is there; its own checksum costs as much as all the rest
         "boto3>=1.36",
         "django-model-utils>=5.0",
         "tenacity>=9.0",
