@@ -21,11 +21,13 @@ IDENTITY_HEADER = "logpipe-identity"
 SOURCE_HEADER = "logpipe-source"
 SEQUENCE_HEADER = "logpipe-sequence"
 OPERATION_HEADER = "logpipe-operation"
+PAYLOAD_HEADER = "logpipe-payload"
 _HEADERS = {
     IDENTITY_HEADER: "identity",
     SOURCE_HEADER: "source",
     SEQUENCE_HEADER: "sequence",
     OPERATION_HEADER: "operation",
+    PAYLOAD_HEADER: "payload",
 }
 
 
@@ -42,17 +44,21 @@ class Meta:
     source:    Names the publisher's database.
     sequence:  Grows with each newer state of a row, within a source; 0 when there is none.
     operation: upsert, delete or retract.
+    payload:   "change" where each save is its own message; "" for states.
     """
 
     identity: str = ""
     source: str = ""
     sequence: int = 0
     operation: str = ""
+    payload: str = ""
 
     def as_headers(self) -> tuple[tuple[str, bytes], ...]:
         """Return the headers that carry this."""
         values = ((IDENTITY_HEADER, self.identity), (SOURCE_HEADER, self.source), (OPERATION_HEADER, self.operation))
         texts = tuple((header, value.encode()) for header, value in values if value)
+        if self.payload:
+            texts = (*texts, (PAYLOAD_HEADER, self.payload.encode()))
         return (*texts, (SEQUENCE_HEADER, b"%d" % self.sequence)) if self.sequence else texts
 
     def as_member(self) -> dict[str, Any]:
@@ -70,7 +76,7 @@ class Meta:
         """Read a `meta` member; what is no such thing counts as absent."""
         if not isinstance(member, Mapping):
             return cls()
-        texts = {name: str(member.get(name) or "") for name in ("identity", "source", "operation")}
+        texts = {name: str(member.get(name) or "") for name in ("identity", "source", "operation", "payload")}
         sequence = str(member.get("sequence") or "0")
         return cls(**texts, sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0)
 

@@ -371,8 +371,8 @@ class SubscriptionOptions:
                         arrives before the code that reads it.
     on_gap:             Records that the log dropped before they were read: "continue" behind them, or "raise".
     guard:              Drop a record older than what was applied for its identity, where it carries a sequence.
-    park:               Later records of an identity wait behind one that failed: for messages that are changes, not
-                        states.
+    park:               Later records of an identity wait behind one that failed. None: for messages that are changes,
+                        which say so; never for states.
     republish:          Publish what is written while applying back to the topic it came from.
     bulk:               Apply batches set-wise: no `save()`, no signals (see consuming.bulk).
     upcast:             {older version: function from its message to this serializer's}.
@@ -383,7 +383,7 @@ class SubscriptionOptions:
     on_unknown_version: Policy = "dead_letter"
     on_gap: Literal["continue", "raise"] = "continue"
     guard: bool = True
-    park: bool = False
+    park: bool | None = None
     republish: bool = False
     bulk: bool = False
     upcast: Mapping[int, Upcaster] = field(default_factory=dict)

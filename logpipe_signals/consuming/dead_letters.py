@@ -56,7 +56,7 @@ class OpenLetters:
 
     def supersede(self, applied: Iterable[Incoming]) -> None:
         """Close the letters that these records make superfluous."""
-        newest = {stored_identity(each.identity): each for each in applied if not each.route.options.park}
+        newest = {stored_identity(each.identity): each for each in applied if not each.parks}
         topics = {each.record.topic for each in newest.values()}
         letters = [
             letter.pk

@@ -59,6 +59,12 @@ class Incoming:
     siblings: tuple[Route, ...] = ()
     """Other types that a tombstone without identity may be about."""
 
+    @property
+    def parks(self) -> bool:
+        """Tell whether it waits behind a failed record of its identity: as the subscription, else the message says."""
+        park = self.route.options.park
+        return self.meta.payload == "change" if park is None else park
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:

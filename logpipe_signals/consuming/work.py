@@ -57,7 +57,7 @@ def _in_line(batch: Batch, blocked: set[str], report: BatchReport) -> list[Incom
                 raise what.error
             report.failed.append(what)
             blocked.add(stored_identity(what.identity))
-        elif what.route.options.park and what.identity and stored_identity(what.identity) in blocked:
+        elif what.parks and what.identity and stored_identity(what.identity) in blocked:
             report.parked.append(what)
         else:
             waiting.append(what)
@@ -68,7 +68,7 @@ def _blocked(batch: Batch, positions: Positions) -> set[str]:
     parking = {
         stored_identity(item.what.identity)
         for item in batch.items
-        if isinstance(item.what, Incoming) and item.what.route.options.park and item.what.identity
+        if isinstance(item.what, Incoming) and item.what.parks and item.what.identity
     }
     return positions.letters.blocked(batch.partition, positions.generation(batch.partition), parking)
 
@@ -105,7 +105,7 @@ def _still_open(batch: Batch, report: BatchReport) -> Sequence[Refused]:
     if not report.failed or not report.applied:
         return report.failed
     place = {id(item.what): index for index, item in enumerate(batch.items)}
-    last = {each.identity: each for each, _ in report.applied if each.identity and not each.route.options.park}
+    last = {each.identity: each for each, _ in report.applied if each.identity and not each.parks}
     return [
         refused
         for refused in report.failed

@@ -8,6 +8,7 @@ later ones of its row behind it, in order, until it is replayed or skipped; all 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from logpipe_signals.keys import decode_pk
 from logpipe_signals.models import DeadLetter
@@ -24,7 +25,7 @@ class ChangeBatch:
     def __init__(self, publication: Publication, using: str, wire: Wire) -> None:
         self.publication = publication
         self.using = using
-        self.make = MessageMaker(publication, using, wire)
+        self.make = MessageMaker(publication, using, replace(wire, payload="change"))
 
     def prepare(self, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
         """Make one message a change, or park it."""

@@ -24,6 +24,8 @@ class Wire:
     format_code: str
     producer: str
     headers_supported: bool
+    payload: str = ""
+    """"change" where each save is its own message, so that consumers keep them in order behind one that fails."""
 
     def message(
         self,
@@ -48,7 +50,13 @@ class Wire:
         return (*own, *((name, value.encode()) for name, value in extra.items()))
 
     def _meta(self, identity: str, operation: Operation) -> Meta:
-        return Meta(identity=identity, source=self.source, sequence=self.sequence, operation=operation.value)
+        return Meta(
+            identity=identity,
+            source=self.source,
+            sequence=self.sequence,
+            operation=operation.value,
+            payload=self.payload,
+        )
 
     def _body(self, label: Label, message: Any, meta: Meta, operation: Operation, extra: Mapping[str, str]) -> bytes:
         # A delete tells in its body which row it is about, whatever the log.

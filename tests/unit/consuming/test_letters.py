@@ -97,6 +97,14 @@ def test_changes_park_behind_one_that_failed_and_others_go_on():
     assert names() == ["other"]
 
 
+def test_messages_that_say_they_are_changes_park_without_being_told():
+    meta = Meta(identity="person:1", payload="change")
+    for name in ("bad", "second"):
+        put_message(person(1, name), meta=meta)
+    consumer().run()
+    assert states() == ["open", "parked"]
+
+
 def test_changes_park_behind_a_letter_of_an_earlier_run():
     put_message(person(1, "bad"))
     consumer(park=True).run()

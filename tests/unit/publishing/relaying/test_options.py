@@ -135,6 +135,15 @@ def test_each_save_is_its_own_message_in_order(relay: Relay, log: ScriptedProduc
 
 
 @pytest.mark.usefixtures("changes")
+def test_a_change_says_that_it_is_one(relay: Relay, log: ScriptedProducer) -> None:
+    Person.objects.create(first_name="a")
+
+    relay.drain()
+
+    assert dict(log.sent[0].headers)["logpipe-payload"] == b"change"
+
+
+@pytest.mark.usefixtures("changes")
 def test_a_change_says_what_was_saved_whatever_the_row_is_now(relay: Relay, log: ScriptedProducer) -> None:
     joe = Person.objects.create(first_name="then")
     with suspend_publishing():
