@@ -19,7 +19,7 @@ def share_lanes() -> None:
     from logpipe_signals.publishing.lanes import HeldLanes, all_lanes
 
     HeldLanes.numbers = property(lambda held: list(all_lanes(held.using)))  # type: ignore[assignment]
-    HeldLanes.require = lambda held: None  # type: ignore[method-assign]
+    HeldLanes.require = lambda held, *_: None  # type: ignore[method-assign]
     HeldLanes.seconds_left = property(lambda held: 5.0)  # type: ignore[assignment]
     settling.Settlement.retire = (  # type: ignore[method-assign]
         lambda settlement, rows: settlement._outbox().retire([row.id for row in rows]) if rows else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,8 @@ class World:
     def settle(self) -> None:
         """End the writers, let the relays send the rest, and end them: from here on nothing moves."""
         for program in [*self.writers, *self.relays]:
-            assert not program.has_crashed, (
-                f"LOGPIPE_SEED={self.seed}: {program.name} crashed:\n{program.output[-3000:]}"
-            )
             program.resume()
+        self.wait_until(lambda: True, "everybody is there")
         for writer in self.writers:
             writer.stop()
         for relay in self.relays:
@@ -145,14 +143,19 @@ class World:
         except psycopg.OperationalError:
             return -1
 
-    def wait_until(self, condition: Any, what: str, seconds: float = WORK_SECONDS) -> None:
-        """Wait for a condition; when it does not come, tell what the processes said last."""
-        if not wait_until(condition, timeout_seconds=seconds):
-            said = "\n".join(f"--- {p.name}:\n{p.output[-1500:]}" for p in self._programs)
-            pending = self.count(PENDING)
-            raise AssertionError(
-                f"LOGPIPE_SEED={self.seed}: not within {seconds} s: {what}. {pending} pending.\n{said}"
-            )
+    def wait_until(self, condition: Callable[[], Any], what: str, seconds: float = WORK_SECONDS) -> None:
+        """Wait for a condition; when it does not come, or somebody crashes, tell what the processes said last."""
+        if wait_until(lambda: self._crashed() or condition(), timeout_seconds=seconds) and not self._crashed():
+            return
+        crashed = ", ".join(self._crashed()) or "nobody"
+        said = "\n".join(f"--- {p.name}:\n{p.output[-1500:]}" for p in self._programs)
+        raise AssertionError(
+            f"LOGPIPE_SEED={self.seed}: not within {seconds} s: {what}. "
+            f"{self.count(PENDING)} pending, {crashed} crashed.\n{said}"
+        )
+
+    def _crashed(self) -> list[str]:
+        return [program.name for program in [*self.relays, *self.writers] if program.has_crashed]
 
     def _holders(self) -> int:
         held = "SELECT count(*) FROM logpipe_signals_lease WHERE kind = 'lane' AND owner <> ''"
