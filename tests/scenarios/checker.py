@@ -234,9 +234,9 @@ def unfinished(history: History, seen: Sequence[Entry]) -> Iterator[Violation]:
             yield from _unfinished_state(row, final, last.get((row, final.key)))
     # A key that another row has taken since needs no retraction: that row's message stands in its place.
     for entry in {entry.key: entry for entry in seen}.values():
-        final = history.final.get(entry.row)
-        if entry.state is not None and final is not None and final.key != entry.key:
-            detail = f"last is {entry}, committed is {_named(final)}"
+        left = history.final.get(entry.row)
+        if entry.state is not None and left is not None and left.key != entry.key:
+            detail = f"last is {entry}, committed is {_named(left)}"
             yield Violation(rule="not_retracted", row=entry.row, key=entry.key, detail=detail)
 
 

@@ -113,7 +113,7 @@ class KafkaLog:
 
 def entry(partition: str, offset: int, key: bytes, value: bytes | None, headers: Mapping[str, str]) -> Entry:
     """Return a message as the checker takes it; what makes no sense there stands out as it is."""
-    body = json.loads(bytes(value).partition(b":")[2]) if value is not None else {"type": ".deleted"}
+    body: dict[str, Any] = json.loads(bytes(value).partition(b":")[2]) if value is not None else {"type": ".deleted"}
     gone = str(body["type"]).endswith(".deleted")
     return Entry(
         partition=partition,

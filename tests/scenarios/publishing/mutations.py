@@ -15,31 +15,34 @@ from typing import Any
 
 def share_lanes() -> None:
     """Every relay works on every lane, whoever holds the lease."""
-    from logpipe_signals.publishing import relay, settling
+    from logpipe_signals.publishing import relay
     from logpipe_signals.publishing.lanes import HeldLanes, all_lanes
+    from logpipe_signals.publishing.settling import Settlement
 
-    HeldLanes.numbers = property(lambda held: list(all_lanes(held.using)))  # type: ignore[assignment]
-    HeldLanes.require = lambda held, *_: None  # type: ignore[method-assign]
-    HeldLanes.seconds_left = property(lambda held: 5.0)  # type: ignore[assignment]
-    settling.Settlement.retire = (  # type: ignore[method-assign]
-        lambda settlement, rows: settlement._outbox().retire([row.id for row in rows]) if rows else 0
-    )
-    relay.prepare = _after(relay.prepare, _dawdle)  # between the read and the send
+    def retire(settlement: Any, rows: Any) -> int:
+        return settlement._outbox().retire([row.id for row in rows]) if rows else 0
+
+    _replace(HeldLanes, "numbers", property(lambda held: list(all_lanes(held.using))))
+    _replace(HeldLanes, "require", lambda held, *_: None)
+    _replace(HeldLanes, "seconds_left", property(lambda held: 5.0))
+    _replace(Settlement, "retire", retire)
+    _dawdle_after(relay, "prepare")  # between the read and the send
 
 
 def split_save() -> None:
     """A save in autocommit commits first, and its outbox row comes in a transaction of its own."""
     from logpipe_signals.publishing import capture
+    from logpipe_signals.publishing.transactions import atomic_once
 
     @contextmanager
     def apart(using: str, save: Any) -> Iterator[None]:
         yield
         _dawdle()
-        with capture.atomic_once(using):
+        with atomic_once(using):
             save.look()
             save.capture()
 
-    capture.captured_in_transaction = apart
+    _replace(capture, "captured_in_transaction", apart)
 
 
 def read_before_claim() -> None:
@@ -57,8 +60,8 @@ def read_before_claim() -> None:
         _dawdle()
         return relay_batch(relay, **options)
 
-    Relay.relay_batch = read_then_claim  # type: ignore[method-assign]
-    StateBatch._read = lambda batch, pks: {pk: seen[pk] for pk in pks if pk in seen}  # type: ignore[method-assign]
+    _replace(Relay, "relay_batch", read_then_claim)
+    _replace(StateBatch, "_read", lambda batch, pks: {pk: seen[pk] for pk in pks if pk in seen})
 
 
 def retire_by_row() -> None:
@@ -66,34 +69,33 @@ def retire_by_row() -> None:
     from logpipe_signals.models.outbox import OutboxQuerySet
     from logpipe_signals.publishing import relay
 
-    retire = OutboxQuerySet.retire
+    retire: Callable[..., int] = OutboxQuerySet.retire
 
     def retire_all(outbox: Any, ids: Any, **options: Any) -> int:
-        rows = set(outbox.filter(pk__in=ids).values_list("publication", "object_id"))
-        same = outbox.filter(object_id__in=[object_id for _, object_id in rows]).values_list("pk", flat=True)
-        return retire(outbox, [*ids, *same], **options)
+        rows = set(outbox.filter(pk__in=ids).values_list("object_id", flat=True))
+        return retire(outbox, [*ids, *outbox.filter(object_id__in=rows).values_list("pk", flat=True)], **options)
 
-    OutboxQuerySet.retire = retire_all  # type: ignore[method-assign]
-    relay.prepare = _after(relay.prepare, _dawdle)
+    _replace(OutboxQuerySet, "retire", retire_all)
+    _dawdle_after(relay, "prepare")
 
 
 def oversleep() -> None:
     """
     A relay falls asleep with a send in hand, past its lease, at the worst moment: all deadlines have been looked at.
 
-    No promise is taken out here: it is what a frozen machine does, and what the sequence is for.
+    No promise is taken out here: it is what a frozen machine does, and what sequence and fencing are for.
     """
     from logpipe_signals.conf import settings
     from logpipe_signals.publishing.relay import Relay
 
-    start = Relay._start
+    start: Callable[..., Any] = Relay._start
 
-    def late(relay: Relay, *args: Any) -> Any:
+    def late(relay: Relay, *args: Any, **kwargs: Any) -> Any:
         if random.random() < 0.2:
             time.sleep(settings.LEASE_SECONDS * 1.5)
-        return start(relay, *args)
+        return start(relay, *args, **kwargs)
 
-    Relay._start = late  # type: ignore[method-assign]
+    _replace(Relay, "_start", late)
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {
@@ -101,13 +103,22 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def _after(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
-    def both(*args: Any, **kwargs: Any) -> Any:
-        found = function(*args, **kwargs)
-        then()
+def _replace(owner: Any, name: str, new: Any) -> None:
+    """Put something else in a place; a place that is gone would take nothing out."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner} has no {name} any more: this mutation has to follow the code.")
+    setattr(owner, name, new)
+
+
+def _dawdle_after(owner: Any, name: str) -> None:
+    original = getattr(owner, name)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        _dawdle()
         return found
 
-    return both
+    _replace(owner, name, slow)
 
 
 def _dawdle() -> None:

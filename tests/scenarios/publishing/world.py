@@ -145,7 +145,7 @@ class World:
 
     def wait_until(self, condition: Callable[[], Any], what: str, seconds: float = WORK_SECONDS) -> None:
         """Wait for a condition; when it does not come, or somebody crashes, tell what the processes said last."""
-        if wait_until(lambda: self._crashed() or condition(), timeout_seconds=seconds) and not self._crashed():
+        if wait_until(lambda: bool(self._crashed() or condition()), timeout_seconds=seconds) and not self._crashed():
             return
         crashed = ", ".join(self._crashed()) or "nobody"
         said = "\n".join(f"--- {p.name}:\n{p.output[-1500:]}" for p in self._programs)

@@ -66,7 +66,7 @@ class Writer:
                 connection.close()
                 time.sleep(0.1)
 
-    def _choice(self, style: str) -> list[tuple[Callable[[Writer], None], int]]:
+    def _choice(self, style: str) -> list[Action]:
         if style != "mixed":
             return {"plain": PLAIN, "keys": KEYS}[style]
         actions = ACTIONS if self.keep_keys else ACTIONS + CHANGES_OF_KEYS
@@ -237,8 +237,11 @@ def _bulk_is_captured(model: Any) -> bool:
     return any(kind.__module__.startswith("logpipe_signals.") for kind in type(model.objects.all()).__mro__)
 
 
-PLAIN = [(save, 1)]
-ACTIONS = [
+Action = tuple[Callable[[Writer], None], int]
+"""What it does, and how often against the others."""
+
+PLAIN: list[Action] = [(save, 1)]
+ACTIONS: list[Action] = [
     (save, 30),
     (save_one_field, 12),
     (update_or_create, 8),
@@ -252,8 +255,8 @@ ACTIONS = [
     (save_several, 6),
     (save_slowly, 5),
 ]
-CHANGES_OF_KEYS = [(change_key, 6), (pass_key_on, 4)]
-KEYS = [
+CHANGES_OF_KEYS: list[Action] = [(change_key, 6), (pass_key_on, 4)]
+KEYS: list[Action] = [
     *CHANGES_OF_KEYS,
     (save, 2),
     (delete, 4),
