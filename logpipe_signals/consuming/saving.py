@@ -11,6 +11,7 @@ from rest_framework import serializers
 from logpipe_signals import echo
 from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.incoming import Incoming, Route
+from logpipe_signals.consuming.kept_fields import kept_fields
 from logpipe_signals.consuming.kinds import is_pydantic, model_of
 from logpipe_signals.exceptions import ValidationError
 
@@ -27,14 +28,17 @@ def apply_record(incoming: Incoming) -> Any:
         _delete(incoming, topic)
         return None
     instance = incoming.route.lookup.find(incoming.message)
-    serializer = validated(incoming, instance)
+    serializer = validated(incoming, instance, dropped_after_use=True)
     with _echo(topic, incoming.route, instance):
         return serializer.save()
 
 
-def validated(incoming: Incoming, instance: Any) -> Any:
+def validated(incoming: Incoming, instance: Any, *, dropped_after_use: bool = False) -> Any:
     """
     Return a serializer that holds the message and the row it is about.
+
+    Args:
+        dropped_after_use: It is saved and then let go of, so that the next one can have its fields.
 
     Raises:
         ValidationError: The serializer refused the message.
@@ -43,6 +47,8 @@ def validated(incoming: Incoming, instance: Any) -> Any:
     if is_pydantic(serializer_class):
         return _pydantic_model(serializer_class, incoming.message, instance, incoming.record)
     serializer = serializer_class(instance=instance, data=incoming.message)
+    if dropped_after_use and (kept := kept_fields(serializer_class)) is not None:
+        kept.lend(serializer)
     try:
         serializer.is_valid(raise_exception=True)
     except serializers.ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -10,6 +10,7 @@ from logpipe_signals.consuming import dead_letters
 from logpipe_signals.consuming.batch import Batch, FoundInvalid
 from logpipe_signals.consuming.bulk import apply_in_bulk
 from logpipe_signals.consuming.incoming import Incoming, Refused, stored_identity
+from logpipe_signals.consuming.kept_fields import asked_together
 from logpipe_signals.consuming.positions import Positions
 from logpipe_signals.consuming.reports import BatchReport
 from logpipe_signals.consuming.saving import apply_record
@@ -88,15 +89,16 @@ def _apply(fresh: Sequence[Incoming], *, alone: bool) -> Applied:
     return applied
 
 
-def _one_by_one(run: Iterable[Incoming], invalid: dict[int, Refused]) -> Applied:
+def _one_by_one(run: Sequence[Incoming], invalid: dict[int, Refused]) -> Applied:
     applied: Applied = []
-    for each in run:
-        try:
-            applied.append((each, apply_record(each)))
-        except ValidationError as error:
-            if each.policy == "raise":
-                raise
-            invalid[id(each)] = Refused.of(each, error)
+    with asked_together(run):
+        for each in run:
+            try:
+                applied.append((each, apply_record(each)))
+            except ValidationError as error:
+                if each.policy == "raise":
+                    raise
+                invalid[id(each)] = Refused.of(each, error)
     return applied
 
 

@@ -12,6 +12,7 @@ from logpipe_signals.consuming.feed import Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
 from logpipe_signals.consuming.rehearsal import Rehearsal
 from logpipe_signals.consuming.stopping import Stop
+from logpipe_signals.garbage import few_collections
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     routes = multi.routes()
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
     try:
-        tally = Loop(feed, routes, _loop_options(options), stop=stop, applier=rehearsal).run()
+        with few_collections():
+            tally = Loop(feed, routes, _loop_options(options), stop=stop, applier=rehearsal).run()
     finally:
         feed.close()
     logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections, router
 
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
+from logpipe_signals.garbage import few_collections
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing.relay import Relay, RelayReport, oldest_pending_seconds
 from logpipe_signals.publishing.settling import backoff_seconds
@@ -17,9 +16,6 @@ from logpipe_signals.publishing.waiting import Waiter
 from logpipe_signals.registry import publications
 
 logger = logging.getLogger(__name__)
-
-COLLECTION_THRESHOLD = 100_000
-"""Objects that have to come and stay before the garbage collector looks; a batch of 500 rows has some ten thousand."""
 
 
 def published_aliases() -> list[str]:
@@ -57,7 +53,7 @@ class RelayWorker:
     def _relay_while(self, go_on: Callable[[], bool]) -> RelayReport:
         report = RelayReport()
         try:
-            with _few_collections():
+            with few_collections():
                 while not self._stopping and go_on():
                     step = self._step()
                     report += step
@@ -111,23 +107,6 @@ class RelayWorker:
             except (BackendUnavailable, LeaseLost, DatabaseError, InterfaceError) as error:
                 logger.warning("The relay of %r ended with work in hand (%s); its lease runs out.", relay.using, error)
         self._waiter.close()
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """
-    Let the collector pass over what the imports made, and over the batches in hand, which go by themselves.
-
-    With its own threshold it would look at each batch a dozen times, for a quarter of the relay's time.
-    """
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(COLLECTION_THRESHOLD, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 def _age(using: str) -> str:
