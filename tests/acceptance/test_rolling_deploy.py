@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.project import Project
-from tests.acceptance.tomorrow.publishers import TOPIC
+from tests.acceptance.tomorrow import TOPIC
 
 pytestmark = pytest.mark.slow
 TOMORROW = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.tomorrow.settings"}

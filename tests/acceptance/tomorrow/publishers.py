@@ -3,7 +3,6 @@
 from logpipe_signals import publishes
 from testproject.people.models import Person
 from testproject.people.serializers import PersonSerializer
-
-TOPIC = "people-of-tomorrow"
+from tests.acceptance.tomorrow import TOPIC
 
 publishes(TOPIC, PersonSerializer)(Person)
