@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from logpipe_signals.consuming.incoming import Incoming, storable, stored_identity
+from logpipe_signals.models.expressions import array_text, with_pks
 from logpipe_signals.models.offsets import AppliedSequence
 
 RETRACT = "retract"
@@ -101,7 +102,9 @@ def _pass(digest: UUID, incoming: Incoming, marks: dict[UUID, Mark]) -> bool:
 def _read(digests: Collection[UUID], alias: str) -> dict[UUID, Mark]:
     if not digests:
         return {}
-    rows = AppliedSequence.objects.using(alias).filter(digest__in=digests)
+    texts = [str(digest) for digest in digests]
+    known = with_pks(AppliedSequence, texts, digests, connections[alias].vendor)
+    rows = AppliedSequence.objects.using(alias).filter(known)
     found = rows.values_list("digest", "sequence", "message_key", "deleted")
     return {digest: Mark(sequence=sequence, key=key, deleted=deleted) for digest, sequence, key, deleted in found}
 
@@ -130,7 +133,7 @@ def _write_some(marks: Sequence[tuple[UUID, Mark]], alias: str) -> set[UUID]:
     ]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_insert(connection, _UNNEST) + _if_newer(connection), columns)
+            cursor.execute(_insert(connection, _UNNEST) + _if_newer(connection), _as_arrays(columns))
         else:
             cursor.execute(_insert(connection, _rows(len(marks))) + _if_newer(connection), _row_by_row(columns, alias))
         told = cursor.fetchall() if connection.features.can_return_columns_from_insert else ()
@@ -148,6 +151,13 @@ def _locked_sequences(marks: Sequence[tuple[UUID, Mark]], alias: str) -> list[tu
 
 
 _UNNEST = "SELECT * FROM UNNEST(%s::uuid[], %s::text[], %s::boolean[], %s::text[], %s::timestamptz[], %s::bigint[])"
+
+
+def _as_arrays(columns: Sequence[Sequence[Any]]) -> list[Any]:
+    """Write out what needs no quotes: cheaper than to let the client adapt each value."""
+    digests, identities, deleted, keys, times, sequences = columns
+    moments = [times[0].isoformat()] * len(times)
+    return [array_text(digests), identities, array_text(deleted), keys, array_text(moments), array_text(sequences)]
 
 
 def _rows(count: int) -> str:
