@@ -71,7 +71,7 @@ _kept = _Kept()
 
 def kept_fields(serializer_class: SerializerClass) -> KeptFields | None:
     """Return this thread's fields of a class, or None where it has a say in them."""
-    if not _makes_fields_as_usual(serializer_class):
+    if not _makes_fields_as_usual(serializer_class):  # type: ignore[arg-type]  # a class is hashable
         return None
     if serializer_class not in _kept.by_class:
         _kept.by_class[serializer_class] = KeptFields(serializer_class)

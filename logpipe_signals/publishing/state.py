@@ -11,10 +11,12 @@ State, not history: one read of the rows' present state a publication, every ver
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connections, models
+from rest_framework.renderers import JSONRenderer
 
 from logpipe_signals.backend.base import Message
 from logpipe_signals.keys import decode_pk, lane_of, pk_text
@@ -23,6 +25,7 @@ from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
+from logpipe_signals.publishing.reading import version_label
 from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
 
@@ -176,7 +179,23 @@ class StateBatch:
         elif here:
             batch.outgoing.append(self.make.sent(row.pk, here, key, self._retractions(row.pk, key, data)))
         given_up = [*row.of(Operation.RETRACT), *(intent for intent in deletes if intent.key != key)]
-        self._give_up(row.pk, given_up, key, batch)
+        if given_up:
+            still_there = self._found_as_before(given_up, data)
+            batch.needless += still_there
+            self._give_up(row.pk, [intent for intent in given_up if intent not in still_there], key, batch)
+
+    def _found_as_before(self, intents: Sequence[ClaimedRow], data: Data) -> list[ClaimedRow]:
+        """
+        Return the intents whose delete would find the row as it is now: it has another key, but is looked up by others.
+
+        An order keyed by its customer, say, that moves to another customer: to delete it by its number would delete it.
+        """
+        if self.publication.key_field is None or self.publication.key_field in self.publication.lookup_fields:
+            return []
+        now = [{name: member[name] for name in self.publication.lookup_fields if name in member} for member in data]
+        labels = map(version_label, self.publication.serializer_classes)
+        present = json.loads(JSONRenderer().render(dict(zip(labels, now, strict=True))))
+        return [intent for intent in intents if intent.payload and json.loads(intent.payload) == present]
 
     def _send(
         self, row: _Row, state: models.Model, data: Data, key: str, intents: list[ClaimedRow], batch: Batch

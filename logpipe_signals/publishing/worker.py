@@ -64,7 +64,7 @@ class RelayWorker:
 
     def _anything_pending(self) -> bool:
         names = [*publications.sendable("state"), *publications.sendable("change")]
-        return any(OutboxRow.objects.using(relay.using).filter(publication__in=names).exists() for relay in self.relays)
+        return any(_is_pending(relay.using, names) for relay in self.relays)
 
     def _idle(self, step: RelayReport) -> None:
         if self._failures:
@@ -107,6 +107,15 @@ class RelayWorker:
             except (BackendUnavailable, LeaseLost, DatabaseError, InterfaceError) as error:
                 logger.warning("The relay of %r ended with work in hand (%s); its lease runs out.", relay.using, error)
         self._waiter.close()
+
+
+def _is_pending(using: str, names: Sequence[str]) -> bool:
+    """Tell whether rows wait; a database that is away may hold some, and the next turn waits for it."""
+    try:
+        return OutboxRow.objects.using(using).filter(publication__in=names).exists()
+    except (DatabaseError, InterfaceError):
+        connections[using].close()
+        return True
 
 
 def _age(using: str) -> str:

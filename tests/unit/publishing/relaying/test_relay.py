@@ -167,6 +167,28 @@ def test_a_key_that_has_a_new_owner_is_not_retracted(relay: Relay, log: Scripted
     assert not OutboxRow.objects.exists()
 
 
+def test_a_row_that_is_looked_up_by_something_else_is_not_deleted_when_its_key_changes(
+    relay: Relay, log: ScriptedProducer, joe: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order keyed by its customer and found by its number moves to another customer."""
+
+    class ByUuidKeyedByName(PersonSerializer):
+        KEY_FIELD = "last_name"
+
+    people = publications[PEOPLE]
+    monkeypatch.setitem(people.__dict__, "serializer_classes", (ByUuidKeyedByName,))
+    for name, value in (("key_field", "last_name"), ("lookup_fields", ("uuid",))):
+        monkeypatch.setitem(people.__dict__, name, value)
+    monkeypatch.setitem(people.__dict__, "key_column", Person._meta.get_field("last_name"))
+    enqueue(joe, PEOPLE, key="another customer", operation=Operation.RETRACT, payload=delete_payload(joe))
+    enqueue(joe, PEOPLE, key="Schmoe")
+
+    relay.drain()
+
+    assert [body["type"] for body in log.bodies()] == ["person"]
+    assert not OutboxRow.objects.exists()
+
+
 def test_a_changed_key_moves_the_intent_to_the_lane_of_the_new_key(
     relay: Relay, log: ScriptedProducer, joe: Person
 ) -> None:
