@@ -3,6 +3,6 @@
 from testproject.settings import *  # noqa: F403
 from testproject.settings import DATABASES, INSTALLED_APPS, database
 
-INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
+INSTALLED_APPS = [*INSTALLED_APPS, "pgtrigger", "benchmarks"]
 DATABASES = {**DATABASES, "deep": database("_deep")}
 DATABASE_ROUTERS = ["benchmarks.router.DeepRouter"]

@@ -24,7 +24,7 @@ from testproject.places.models import City, Country
 from tests.conftest import ChangeSettings
 from tests.zoo.models import Animal, Carp, Dog, HeadKeeper, Passport, Seat, TextKeyed, TicketKeyed, UuidKeyed, Visit
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_relay")]
+pytestmark = [pytest.mark.django_db(databases=["default", "subscriber"]), pytest.mark.usefixtures("no_relay")]
 
 
 def make_people(count: int) -> None:
