@@ -88,8 +88,10 @@ def _inserted(publication: Publication) -> list[str]:
 def _updated(publication: Publication) -> list[str]:
     pk = _quoted(pk_fields(publication.concrete_model)[0])
     both = f"FROM {OLD} JOIN {NEW} ON {OLD}.{pk} = {NEW}.{pk}"
-    changed = _row(publication, NEW, Operation.UPSERT) + f" FROM {NEW} LEFT JOIN {OLD} ON {OLD}.{pk} = {NEW}.{pk}"
-    selects = [changed + _watched(publication)]
+    changed = _row(publication, NEW, Operation.UPSERT) + f" FROM {NEW}"
+    if publication.options.watch is not None:
+        changed += f" LEFT JOIN {OLD} ON {OLD}.{pk} = {NEW}.{pk}" + _watched(publication, publication.options.watch)
+    selects = [changed]
     if before.key_may_change(publication):
         column = _quoted(publication.key_column)
         retracted = _row(publication, OLD, Operation.RETRACT)
@@ -112,10 +114,7 @@ def _truncated(publication: Publication) -> list[str]:
 _SELECTS = {"INSERT": _inserted, "UPDATE": _updated, "DELETE": _deleted, "TRUNCATE": _truncated}
 
 
-def _watched(publication: Publication) -> str:
-    watch = publication.options.watch
-    if watch is None:
-        return ""
+def _watched(publication: Publication, watch: tuple[str, ...]) -> str:
     fields: list[Any] = [publication.concrete_model._meta.get_field(name) for name in watch]
     columns = {_quoted(field) for field in fields if field.concrete and not field.many_to_many}
     columns |= {_quoted(publication.key_column), _quoted(pk_fields(publication.concrete_model)[0])}
