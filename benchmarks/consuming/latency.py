@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from collections.abc import Iterator
@@ -20,8 +19,7 @@ def measure(stage: Stage) -> Iterator[Figure]:
     """Save now and then, and look when the copy was committed."""
     from benchmarks.backends import through
     from benchmarks.publishing.backlog import wait_in_outbox
-    from benchmarks.publishing.latency import figures
-    from benchmarks.publishing.saving import saved_at
+    from benchmarks.publishing.latency import WARM_UP, delay, figures
 
     wait_in_outbox(0)
     with (
@@ -30,11 +28,7 @@ def measure(stage: Stage) -> Iterator[Figure]:
         pythons.running(__name__, "confluent") as consumer,
     ):
         relay.report(), consumer.report()
-        delays = []
-        for _ in range(stage.options.saves):
-            time.sleep(random.uniform(0.02, 0.2))
-            committed_at = saved_at()
-            delays.append(consumer.report()["at"] - committed_at)
+        delays = [delay(consumer) for _ in range(WARM_UP + stage.options.saves)][WARM_UP:]
     yield from figures("commit to the subscriber's row, both idle", 5, delays, P99_MILLISECONDS)
 
 

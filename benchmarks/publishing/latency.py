@@ -13,23 +13,29 @@ from benchmarks.figures import Figure, milliseconds
 from benchmarks.stage import Stage
 
 P99_MILLISECONDS = 50
+WARM_UP = 5
+"""Saves that do not count: connections are made with the first ones."""
 
 
 def measure(stage: Stage) -> Iterator[Figure]:
     """Save now and then, and look when the relay had it acknowledged."""
     from benchmarks.backends import through
     from benchmarks.publishing.backlog import wait_in_outbox
-    from benchmarks.publishing.saving import saved_at
 
     wait_in_outbox(0)
     with through("confluent", RELAY="worker"), pythons.running(__name__, "confluent") as relay:
         relay.report()
-        delays = []
-        for _ in range(stage.options.saves):
-            time.sleep(random.uniform(0.02, 0.2))
-            committed_at = saved_at()
-            delays.append(relay.report()["at"] - committed_at)
+        delays = [delay(relay) for _ in range(WARM_UP + stage.options.saves)][WARM_UP:]
     yield from figures("commit to broker acknowledgement, idle relay", 4, delays, P99_MILLISECONDS)
+
+
+def delay(end: pythons.Other) -> float:
+    """Wait a while, save somebody, and return how long it took until the other end reported it."""
+    from benchmarks.publishing.saving import saved_at
+
+    time.sleep(random.uniform(0.02, 0.2))
+    committed_at = saved_at()
+    return float(end.report()["at"] - committed_at)
 
 
 def figures(what: str, issue: int, delays: list[float], p99_milliseconds: float) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException
 from django.core.checks import CheckMessage
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 SLICE_SECONDS = 0.2
 """The client is asked in slices, so that what was assigned meanwhile is taken up soon."""
 ANSWER_SECONDS = 10.0
+ELECTION_SECONDS = 5.0
+"""How long a partition without a leader is waited for."""
 LOOK_FOR_MISSING_SECONDS = 1.0
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _IN_PASSING = frozenset(
@@ -228,6 +231,12 @@ class Consumer(base.Consumer):
             return int(position)
         return self._edges(partition)[1 if self.subscription.start == "end" else 0]
 
+    @retry(
+        retry=retry_if_exception(errors.is_election),
+        stop=stop_after_delay(ELECTION_SECONDS),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
     def _edges(self, partition: TopicPartition) -> tuple[int, int]:
         first, end = self._client.get_watermark_offsets(_theirs(partition), timeout=ANSWER_SECONDS, cached=False)
         return first, end

@@ -24,6 +24,15 @@ _NEVER = frozenset(
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
+_ELECTION = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+
+
+def is_election(error: BaseException) -> bool:
+    """Tell whether a partition has no leader for the moment: it is new, or its broker went away."""
+    found = kafka_error(error)
+    return found is not None and found.code() in _ELECTION
+
+
 def kafka_error(error: BaseException) -> KafkaError | None:
     """Return librdkafka's error inside an exception."""
     return error.args[0] if isinstance(error, KafkaException) else None
