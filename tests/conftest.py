@@ -102,13 +102,22 @@ def django_db_modify_db_settings(
             database.setdefault("TEST", {})["NAME"] = str(folder / f"{alias}.sqlite3")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_what_only_sqlite_has(config, items)
     for item in items:
         if "kafka_broker" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
         if "kinesis_endpoint" in getattr(item, "fixturenames", ()) or "kinesis" in _log_of(item):
             item.add_marker("kinesis")
         _skip_on_another_database(item)
+
+
+def _leave_out_what_only_sqlite_has(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return
+    elsewhere = [item for item in items if item.get_closest_marker("sqlite")]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
 
 
 def _log_of(item: pytest.Item) -> str:

@@ -205,11 +205,10 @@ def test_an_alias_that_is_written_without_end_leaves_the_sweeper_time_for_the_ot
     assert OutboxRow.objects.count() == 1
 
 
+@pytest.mark.sqlite
 def test_no_thread_sweeps_a_database_in_this_processes_memory(
     log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("only SQLite has them")
     monkeypatch.setattr(type(connections["default"]), "is_in_memory_db", lambda self: True)
 
     Person.objects.create(first_name="Joe")
