@@ -9,10 +9,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
 from testproject.services import ServiceUnavailable, provided_kafka, provided_kinesis, provided_postgres
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 VENDORS = {"postgres": "postgresql", "mariadb": "mysql"}
 
