@@ -6,8 +6,11 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-THRESHOLD = 100_000
-"""Objects that have to come and stay before the collector looks; a batch of 500 rows has some ten thousand."""
+THRESHOLD = 300_000
+"""
+Objects that have to come and stay before the collector looks. A relay's batches in hand have some hundred thousand;
+were all of these garbage, it would be some 30 MB.
+"""
 
 
 @contextmanager
@@ -15,7 +18,7 @@ def few_collections() -> Iterator[None]:
     """
     Let the collector pass over what the imports made, and over the batches in hand.
 
-    With Python's own threshold it looks at each batch a dozen times: a tenth to a quarter of a worker's time.
+    With Python's own threshold it looks at each batch a dozen times: a tenth to a third of a worker's time.
     """
     thresholds = gc.get_threshold()
     gc.freeze()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -37,16 +38,25 @@ def encode_pk(instance: models.Model, using: str = DEFAULT_DB_ALIAS, model: Mode
 
 def decode_pk(model: Model, text: str, using: str = DEFAULT_DB_ALIAS) -> Any:
     """Return the model's value for the outbox's text; a tuple for a composite primary key."""
+    return pk_decoder(model, using)(text)
+
+
+def pk_decoder(model: Model, using: str = DEFAULT_DB_ALIAS) -> Callable[[str], Any]:
+    """Return `decode_pk` for many texts of one model."""
     fields = pk_fields(model)
     if len(fields) == 1:
-        return _model_value(fields[0], text, using)
-    parts: Sequence[str] = json.loads(text)
-    return tuple(_model_value(field, part, using) for field, part in zip(fields, parts, strict=True))
+        return _decoder(fields[0], using)
+
+    def decode(text: str) -> tuple[Any, ...]:
+        parts: Sequence[str] = json.loads(text)
+        return tuple(_model_value(field, part, using) for field, part in zip(fields, parts, strict=True))
+
+    return decode
 
 
 def pk_text(model: Model, pk: Any) -> str:
     """Return the primary key's text on the wire."""
-    if isinstance(pk, tuple | list):
+    if isinstance(pk, (tuple, list)):
         return json.dumps([str(part) for part in pk], ensure_ascii=False)
     return str(pk)
 
@@ -78,6 +88,13 @@ def database_text(field: models.Field[Any, Any], value: Any, using: str) -> str:
     if isinstance(raw, bool):
         return "true" if raw else "false"
     return str(raw)
+
+
+def _decoder(field: models.Field[Any, Any], using: str) -> Callable[[str], Any]:
+    target = target_field(field)
+    if isinstance(target, models.IntegerField | models.UUIDField) and not hasattr(target, "from_db_value"):
+        return target.to_python
+    return partial(_model_value, field, using=using)
 
 
 def _model_value(field: models.Field[Any, Any], text: str, using: str) -> Any:

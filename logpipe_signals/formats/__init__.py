@@ -8,6 +8,7 @@ A renderer has `render(data) -> bytes`, a parser `parse(stream) -> dict`, as in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -65,7 +66,20 @@ def render(code: str, data: Any) -> bytes:
     Raises:
         UnknownFormatError: No format has this code.
     """
-    return compression.packed(code.encode() + DELIMITER + _format(code.encode()).renderer.render(data))
+    return rendering(code)(data)
+
+
+def rendering(code: str) -> Callable[[Any], bytes]:
+    """
+    Return `render` for many messages of one format.
+
+    Raises:
+        UnknownFormatError: No format has this code.
+    """
+    prefix, renderer = code.encode() + DELIMITER, _format(code.encode()).renderer
+    if not settings.COMPRESSION:
+        return lambda data: prefix + renderer.render(data)
+    return lambda data: compression.packed(prefix + renderer.render(data))
 
 
 def parse(data: bytes | str) -> Any:

@@ -14,7 +14,6 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -46,7 +45,6 @@ class ClaimedRow(NamedTuple):
     payload: bytes | None
     headers: Any
     attempts: int
-    created_at: datetime
     waiting: bool = False
     """Whether it waits for another try."""
 

@@ -19,7 +19,7 @@ from django.db import connections, models
 from rest_framework.renderers import JSONRenderer
 
 from logpipe_signals.backend.base import Message
-from logpipe_signals.keys import decode_pk, lane_of, pk_text
+from logpipe_signals.keys import lane_of, pk_decoder, pk_text
 from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.claim import ClaimedRow
@@ -75,9 +75,10 @@ class StateBatch:
 
     def _by_primary_key(self, intents: Sequence[ClaimedRow], batch: Batch) -> dict[Any, list[ClaimedRow]]:
         found: dict[Any, list[ClaimedRow]] = {}
+        decode = pk_decoder(self.publication.model, self.using)
         for intent in intents:
             try:
-                pk = decode_pk(self.publication.model, intent.object_id, self.using)
+                pk = decode(intent.object_id)
             except Exception as error:  # noqa: BLE001  (a field of the project may raise anything)
                 batch.outgoing.append(self.make.failed(intent.object_id, [intent], error))
             else:

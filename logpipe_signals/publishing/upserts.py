@@ -22,6 +22,7 @@ class Upserts:
     def __init__(self, publication: Publication, wire: Wire) -> None:
         self._topic = publication.topic
         self._wire = wire
+        self._render = formats.rendering(wire.format_code)
         self._labels = [(cls.MESSAGE_TYPE, cls.VERSION) for cls in publication.serializer_classes]
         self._shared_headers = wire.headers(NOBODY, Operation.UPSERT, {})[1:]
 
@@ -34,7 +35,7 @@ class Upserts:
 
     def _one(self, label: Label, pk_text: str, key: str, member: Any, extra: Mapping[str, str]) -> Message:
         message_type, version = label
-        value = formats.render(self._wire.format_code, body_of(message_type, version, member, self._wire.producer))
+        value = self._render(body_of(message_type, version, member, self._wire.producer))
         headers = ((IDENTITY_HEADER, f"{message_type}:{pk_text}".encode()), *self._shared_headers)
         return Message(topic=self._topic, key=key, value=value, headers=headers)
 
