@@ -37,9 +37,9 @@ def service_or_skip(service: AbstractContextManager[str]) -> Iterator[str]:
         service.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_client_outlives_its_broker() -> Iterator[None]:
-    """Give up the Kafka clients of this process at the end: they would look for their brokers until it exits."""
+    """Give up the Kafka clients behind each module: they would look for brokers that are gone until the process exits."""
     yield
     for name in ("logpipe_signals.backend.kafka.client", "logpipe_signals.backend.confluent.client"):
         if module := sys.modules.get(name):
