@@ -39,7 +39,7 @@ def service_or_skip(service: AbstractContextManager[str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_client_outlives_its_broker() -> Iterator[None]:
-    """Give up the Kafka clients behind each module: they would look for brokers that are gone until the process exits."""
+    """Give up the Kafka clients behind each module: they would look for brokers that are gone, for ever."""
     yield
     for name in ("logpipe_signals.backend.kafka.client", "logpipe_signals.backend.confluent.client"):
         if module := sys.modules.get(name):
