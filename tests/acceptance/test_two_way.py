@@ -15,11 +15,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 
 
 @pytest.fixture
-def services(migrated: Path, tmp_path: Path, kafka_broker: str) -> list[Project]:
+def services(migrated: Project, tmp_path: Path, kafka_broker: str) -> list[Project]:
     """Return two services on one Kafka, each with a database of its own."""
     return [
         Project(
-            folder=Path(shutil.copytree(migrated, tmp_path / name)),
+            folder=Path(shutil.copytree(migrated.folder, tmp_path / name)),
             changes={
                 "DJANGO_SETTINGS_MODULE": "tests.acceptance.twoway.settings",
                 "LOGPIPE_BACKEND": "kafka",
