@@ -1,0 +1,7 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("logpipe_signals", "0004_sight")]
+
+    operations = []
