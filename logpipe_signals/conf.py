@@ -101,6 +101,9 @@ class LogpipeSettings:
     SOURCE: str = ""
     """Names the publisher's database in messages; empty: a random name made once and kept in the database."""
 
+    BACKFILL_OUTBOX_ROWS: int = 10_000
+    """The most rows that backfills let wait in a database's outbox; at half of it they go on."""
+
     # --- the embedded log -------------------------------------------------------------------------------------------
     DATABASE_LOG_ALIAS: str = "default"
     """The database alias that holds the embedded log's topics."""

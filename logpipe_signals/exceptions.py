@@ -44,6 +44,10 @@ class LeaseLost(LogPipeError):
     """This process no longer holds the lease under which it meant to write."""
 
 
+class BackfillError(LogPipeError):
+    """A backfill cannot do what was asked: its options contradict its publication, or its state does not allow it."""
+
+
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 

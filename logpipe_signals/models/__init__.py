@@ -1,5 +1,6 @@
-"""The tables: outbox, source, leases, offsets, applied sequences, dead letters, and the embedded log."""
+"""The tables: outbox, source, leases, backfills, offsets, applied sequences, dead letters, and the embedded log."""
 
+from logpipe_signals.models.backfills import Backfill, BackfillKey
 from logpipe_signals.models.database_log import LogPartition, LogRecord
 from logpipe_signals.models.dead_letters import DeadLetter
 from logpipe_signals.models.leases import Lease
@@ -9,6 +10,8 @@ from logpipe_signals.models.source import Source
 
 __all__ = [
     "AppliedSequence",
+    "Backfill",
+    "BackfillKey",
     "DeadLetter",
     "Lease",
     "LogPartition",

@@ -24,6 +24,7 @@ class LeaseKind(models.TextChoices):
     RELAY = "relay", "relay"
     SHARD = "shard", "shard"
     BACKFILL = "backfill", "backfill"
+    RUNNER = "runner", "runner"
     PARTITION = "partition", "partition"
     CONSUMER = "consumer", "consumer"
 
