@@ -120,6 +120,10 @@ class LogpipeSettings:
     CONSUMER_BATCH_SIZE: int = 500
     """Records a consumer polls and applies at once."""
 
+    # --- sight ------------------------------------------------------------------------------------------------------
+    HEARTBEAT_SECONDS: float = 10.0
+    """How often a running relay or consumer notes in the database that it lives; after three missed ones it is gone."""
+
     def __getattribute__(self, name: str) -> Any:
         if not name.isupper():
             return object.__getattribute__(self, name)

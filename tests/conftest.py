@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +88,19 @@ def logpipe_settings() -> Iterator[ChangeSettings]:
 
     yield change
     django_settings.LOGPIPE = before
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Return a function that waits for a condition, and fails when it does not come within ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come"
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture(autouse=True)

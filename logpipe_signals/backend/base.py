@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.core.checks import CheckMessage
 
+from logpipe_signals.backend.bounded import within
 from logpipe_signals.exceptions import DeclarationError
 
 Header = tuple[str, bytes]
@@ -202,6 +203,14 @@ class Producer(abc.ABC):
         return []
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lag:
+    """How far a position is behind the log's end: in records, or in time; None where the log cannot tell."""
+
+    records: int | None = None
+    seconds: float | None = None
+
+
 ReadPositions = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, Position | None]]
 
 
@@ -260,6 +269,8 @@ class Consumer(abc.ABC):
 
     supports_groups: ClassVar[bool] = False
     """Whether the log itself shares partitions among a group's processes."""
+    is_remote: ClassVar[bool] = False
+    """Whether the log is reached by a client with connections and time-outs of its own."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
@@ -310,6 +321,39 @@ class Consumer(abc.ABC):
         if isinstance(position, int) and isinstance(end, int):
             return position >= end
         return position == end or (position is None and end in (0, ""))
+
+    @classmethod
+    def lag(
+        cls, positions: Mapping[TopicPartition, Position | None], *, timeout_seconds: float
+    ) -> dict[TopicPartition, Lag]:
+        """
+        Tell how far positions are behind, without being in any group. What the log does not have is left out.
+
+        A position of None counts from the offset 0.
+
+        Raises:
+            BackendUnavailable: The log did not answer in time.
+        """
+
+        def ask() -> dict[TopicPartition, Lag]:
+            consumer = cls(Subscription(topics=tuple(sorted({each.topic for each in positions}))))
+            try:
+                return consumer.lag_of(positions)
+            finally:
+                consumer.close()
+
+        if not positions:
+            return {}
+        return within(timeout_seconds, ask, "where its partitions end") if cls.is_remote else ask()
+
+    def lag_of(self, positions: Mapping[TopicPartition, Position | None]) -> dict[TopicPartition, Lag]:
+        """Compare positions with where the log ends now; logs that do not count override this."""
+        ends = self.end_positions(self.existing(list(positions)))
+        return {each: Lag(records=max(0, int(end) - int(positions[each] or 0))) for each, end in ends.items()}
+
+    def existing(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Return those of these partitions that the log has."""
+        return list(partitions)
 
     def commit_to_log(self, positions: Mapping[TopicPartition, Position]) -> None:
         """Tell the log itself about positions, where it keeps some (Kafka); elsewhere nothing happens."""

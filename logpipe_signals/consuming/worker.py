@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from logpipe_signals.conf import consumer_group
 from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
-from logpipe_signals.consuming.feed import Start
+from logpipe_signals.consuming.feed import Feed, Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
 from logpipe_signals.consuming.rehearsal import Rehearsal
 from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.garbage import few_collections
+from logpipe_signals.heartbeat import Heartbeat
+from logpipe_signals.models.presence import PresenceKind
 
 logger = logging.getLogger(__name__)
+
+MOST_PARTITIONS_TOLD = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,22 +55,39 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     rehearsal = Rehearsal(feed.positions.alias) if options.dry_run else None
     routes = multi.routes()
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
+    heartbeat = _heartbeat(feed)
     try:
         with few_collections():
-            tally = Loop(feed, routes, _loop_options(options), stop=stop, applier=rehearsal).run()
+            tally = Loop(feed, routes, _loop_options(options, heartbeat), stop=stop, applier=rehearsal).run()
     finally:
+        heartbeat.stop()
         feed.close()
     logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)
     return tally
 
 
-def _loop_options(options: WorkerOptions) -> LoopOptions:
+def _heartbeat(feed: Feed) -> Heartbeat:
+    def serves() -> dict[str, Any]:
+        partitions = sorted(feed.client.assignment())
+        return {"topics": sorted(feed.options.topics), "partitions": partitions[:MOST_PARTITIONS_TOLD]}
+
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return Heartbeat(feed.positions.alias, PresenceKind.CONSUMER, name, group=feed.positions.group, serves=serves)
+
+
+def _loop_options(options: WorkerOptions, heartbeat: Heartbeat) -> LoopOptions:
     file = options.liveness_file
+
+    def beat() -> None:
+        heartbeat.beat()
+        if file is not None:
+            file.touch()
+
     return LoopOptions(
         batch_size=options.batch_size,
         max_records=options.max_records,
         not_before=options.not_before,
         until_caught_up=options.until_caught_up or options.dry_run,
         endure=True,
-        beat=file.touch if file is not None else lambda: None,
+        beat=beat,
     )

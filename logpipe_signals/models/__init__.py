@@ -1,4 +1,4 @@
-"""The tables: outbox, source, leases, backfills, offsets, applied sequences, dead letters, and the embedded log."""
+"""The tables: outbox, source, leases, backfills, presences, offsets, dead letters, and the embedded log."""
 
 from logpipe_signals.models.backfills import Backfill, BackfillKey
 from logpipe_signals.models.database_log import LogPartition, LogRecord
@@ -6,6 +6,7 @@ from logpipe_signals.models.dead_letters import DeadLetter
 from logpipe_signals.models.leases import Lease
 from logpipe_signals.models.offsets import AppliedSequence, Offset
 from logpipe_signals.models.outbox import OutboxRow
+from logpipe_signals.models.presence import Presence
 from logpipe_signals.models.source import Source
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "LogRecord",
     "Offset",
     "OutboxRow",
+    "Presence",
     "Source",
 ]

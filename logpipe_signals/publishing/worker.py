@@ -9,7 +9,9 @@ from django.db import DatabaseError, InterfaceError, connections, router
 
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.garbage import few_collections
+from logpipe_signals.heartbeat import Heartbeat
 from logpipe_signals.models import OutboxRow
+from logpipe_signals.models.presence import PresenceKind
 from logpipe_signals.publishing.relay import Relay, RelayReport, oldest_pending_seconds
 from logpipe_signals.publishing.settling import backoff_seconds
 from logpipe_signals.publishing.waiting import Waiter
@@ -33,6 +35,9 @@ class RelayWorker:
 
     def __init__(self, aliases: Sequence[str] | None = None) -> None:
         self.relays = [Relay(alias) for alias in aliases or published_aliases()]
+        self._heartbeats = {
+            relay.using: Heartbeat(relay.using, PresenceKind.RELAY, relay.lanes.owner) for relay in self.relays
+        }
         self._waiter = Waiter([relay.using for relay in self.relays])
         self._failures = 0
         self._stopping = False
@@ -81,6 +86,7 @@ class RelayWorker:
         return report
 
     def _relay_robustly(self, relay: Relay) -> RelayReport:
+        self._heartbeats[relay.using].beat()
         try:
             relay.keep_lanes()
             report = relay.relay_batch()
@@ -102,6 +108,7 @@ class RelayWorker:
 
     def _stop_relays(self) -> None:
         for relay in self.relays:
+            self._heartbeats[relay.using].stop()
             try:
                 relay.stop()
             except (BackendUnavailable, LeaseLost, DatabaseError, InterfaceError) as error:

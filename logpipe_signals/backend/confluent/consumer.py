@@ -42,6 +42,7 @@ class Consumer(base.Consumer):
     """
 
     supports_groups = True
+    is_remote = True
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(subscription)
@@ -80,6 +81,12 @@ class Consumer(base.Consumer):
         with _reachable("end positions"):
             self._connect()
             return {partition: self._edges(partition)[1] for partition in partitions}
+
+    def existing(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        with _reachable("partitions"):
+            self._connect()
+            known = {each for topic in self.subscription.topics for each in self._partitions_of(topic, ANSWER_SECONDS)}
+        return [each for each in partitions if each in known]
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         if known := self._positions.keys() & set(partitions):

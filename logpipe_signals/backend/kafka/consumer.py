@@ -39,6 +39,7 @@ class Consumer(base.Consumer):
     """
 
     supports_groups = True
+    is_remote = True
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(subscription)
@@ -77,6 +78,12 @@ class Consumer(base.Consumer):
             self._connect(config.CONNECT_SECONDS)
             ends = self._client.end_offsets([_theirs(each) for each in partitions])
         return {_ours(partition): offset for partition, offset in ends.items()}
+
+    def existing(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        with _reachable("partitions"):
+            self._connect(config.CONNECT_SECONDS)
+            known = {topic: self._client.partitions_for_topic(topic) or () for topic in self.subscription.topics}
+        return [each for each in partitions if int(each.partition) in known.get(each.topic, ())]
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._client_do("pause", partitions)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend import base
-from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
+from logpipe_signals.backend.base import Gap, Lag, Position, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kinesis import config, errors
+from logpipe_signals.backend.kinesis.behind import lag_at
 from logpipe_signals.backend.kinesis.claims import ShardClaims
 from logpipe_signals.backend.kinesis.client import shared_client
 from logpipe_signals.backend.kinesis.family import Family
@@ -41,6 +42,7 @@ class Consumer(base.Consumer):
     """
 
     supports_groups = True
+    is_remote = True
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(subscription)
@@ -112,6 +114,13 @@ class Consumer(base.Consumer):
             for partition, reader in self._readers.items()
             if reader.behind_milliseconds is not None
         }
+
+    def lag_of(self, positions: Mapping[TopicPartition, Position | None]) -> dict[TopicPartition, Lag]:
+        asked = {
+            each: self._threads.submit(lag_at, self._client, each, position) for each, position in positions.items()
+        }
+        found = {each: future.result() for each, future in asked.items()}
+        return {each: lag for each, lag in found.items() if lag is not None}
 
     def close(self) -> None:
         if self._closed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -90,16 +89,3 @@ def enqueue(instance: Any, publication: str, *, key: str | None = None, **values
         lane=lane_of(topic, key, len(all_lanes("default"))),
         **values,
     )
-
-
-@pytest.fixture
-def wait_until() -> Callable[[Callable[[], bool]], None]:
-    """Return a function that waits for a condition, and fails when it does not come within ten seconds."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come"
-            time.sleep(0.01)
-
-    return wait
