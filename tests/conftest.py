@@ -110,6 +110,15 @@ def _empty_dummy_topics() -> Iterator[None]:
         dummy.reset_topics()
 
 
+@pytest.fixture(autouse=True)
+def _no_sweeper_outlives_its_test() -> Iterator[None]:
+    """A sweeper of one test would send what another has pending, and hold its tables while they are emptied."""
+    yield
+    if inline := sys.modules.get("logpipe_signals.publishing.inline"):
+        inline.sweeper.stop()
+        inline.breaker.reset()
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from django.core import checks
 
-from logpipe_signals.checks.databases import check_databases, check_routers
+from logpipe_signals.checks.databases import check_commits, check_databases, check_routers
 from logpipe_signals.checks.publications import check_publications
 from logpipe_signals.checks.settings import check_deployment, check_settings
 from logpipe_signals.checks.subscriptions import check_subscriptions
@@ -21,10 +21,12 @@ checks.register(check_publications, TAG)
 checks.register(check_subscriptions, TAG)
 checks.register(check_settings, TAG)
 checks.register(check_routers, TAG)
+checks.register(check_commits, TAG)
 checks.register(check_databases, checks.Tags.database)
 checks.register(check_deployment, TAG, deploy=True)
 
 __all__ = [
+    "check_commits",
     "check_databases",
     "check_deployment",
     "check_publications",

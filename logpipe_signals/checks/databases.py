@@ -12,6 +12,7 @@ from django.db import connections, models, router
 
 from logpipe_signals.conf import settings
 from logpipe_signals.models import OutboxRow, Source
+from logpipe_signals.publishing.transactions import commits_by_hand
 from logpipe_signals.registry import Publication, publications
 
 
@@ -21,6 +22,21 @@ def check_routers(**_: Any) -> list[CheckMessage]:
         _refused(alias, held)
         for alias in connections
         if (held := _routed_to(alias)) and not router.allow_migrate_model(alias, OutboxRow)
+    ]
+
+
+def check_commits(**_: Any) -> list[CheckMessage]:
+    """Return the aliases that hold a published model and leave every commit to the project's own code."""
+    return [
+        checks.Warning(
+            f"Database {alias!r} holds {_labels(held)} and has 'AUTOCOMMIT': False. Django runs nothing after a commit "
+            "by hand, so a change wakes no relay: it leaves when the relay, or the sweeper, looks next.",
+            hint="Remove 'AUTOCOMMIT': False, or set LOGPIPE['RELAY'] = 'worker', keep manage.py run_relay running, "
+            "and choose LOGPIPE['RELAY_POLL_SECONDS'] by how late a change may leave.",
+            id="logpipe_signals.W010",
+        )
+        for alias in connections
+        if commits_by_hand(alias) and (held := _routed_to(alias))
     ]
 
 

@@ -251,7 +251,8 @@ def raw_delete(queryset: Any, using: str) -> int:
             some = pks[start : start + ROWS_A_WRITE]
             deletes.publish_showing(queryset.model, some, using)
             instances = list(concrete_of(queryset.model)._base_manager.using(using).filter(pk__in=some))
-            intents = list(deletes.departing(queryset.model, instances, using))
+            leaving = deletes.departing(queryset.model, instances, using)
+            intents = [outbox.delete(p, instance, using) for p, rows in leaving for instance in rows]
             deleted += int(models.QuerySet._raw_delete(queryset.filter(pk__in=some), using) or 0)
             outbox.write(using, intents)
     return deleted

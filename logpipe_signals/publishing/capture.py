@@ -18,7 +18,7 @@ from functools import wraps
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, router
+from django.db import DatabaseError, connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
@@ -76,9 +76,18 @@ def _save_base(
     alias = using or router.db_for_write(type(instance), instance=instance)
     save = saves.Save(plan, instance, alias, raw=raw, force_insert=bool(force_insert), update_fields=update_fields)
     with captured_in_transaction(alias, save):
+        only_updates = force_update or update_fields is not None
+        if save.missing and only_updates:
+            raise _nothing_to_update(instance)
         # Django would update a row that another transaction made in the meantime; its key would never be retracted.
-        insert = force_insert or (save.has_no_row and not force_update and update_fields is None)
+        insert = force_insert or save.missing
         original(instance, raw, insert, force_update, alias, update_fields)
+
+
+def _nothing_to_update(instance: models.Model) -> DatabaseError:
+    """Return what Django raises when an update finds no row."""
+    error: type[DatabaseError] = getattr(instance, "NotUpdated", DatabaseError)
+    return error("The save was to update a row, and there is none.")
 
 
 def _delete(original: Any, collector: Collector) -> Any:
@@ -87,7 +96,7 @@ def _delete(original: Any, collector: Collector) -> Any:
         return original(collector)
     with atomic_once(using):
         departure = deletes.Departure(collector)
-        with bulk.captured_elsewhere():
+        with bulk.captured_elsewhere(), departure.watched():
             outcome = original(collector)
         departure.capture()
     return outcome

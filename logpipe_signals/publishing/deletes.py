@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.db import models
@@ -17,6 +18,7 @@ from django.db.models.deletion import Collector
 from logpipe_signals.publishing import before, outbox, triggers
 from logpipe_signals.publishing.plans import Model, concrete_of, parent_link, plan_for
 from logpipe_signals.publishing.reading import goes_by_pk_alone
+from logpipe_signals.publishing.returning import returned_rows
 from logpipe_signals.publishing.suspend import opted_out, publishable
 from logpipe_signals.registry import Publication, publications
 
@@ -40,14 +42,29 @@ class Departure:
     def __init__(self, collector: Collector) -> None:
         self.using = str(collector.using)
         self._gone: list[outbox.Intent] = []
+        self._unseen: dict[Publication, set[Any]] = {}
         for model, collected in collector.data.items():
             instances = [instance for instance in collected if not opted_out(instance)]
-            publish_showing(model, [instance.pk for instance in instances], self.using)
-            self._gone += departing(model, instances, self.using)
+            pks = [instance.pk for instance in instances]
+            publish_showing(model, pks, self.using)
+            for publication, leaving in departing(model, instances, self.using):
+                self._gone += [outbox.delete(publication, instance, self.using) for instance in leaving]
+                if unseen := set(pks) - {instance.pk for instance in leaving}:
+                    self._unseen[publication] = unseen
         self._repointed = {
             publication: before.read_locked(publication, self.using, list(pks))
             for publication, pks in _repointed(collector, self.using).items()
         }
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Let the database tell of rows that nobody saw before the delete, because they were made again since."""
+        if not self._unseen:
+            return nullcontext()
+        return returned_rows(self.using, list(self._unseen), self._came_back)
+
+    def _came_back(self, publication: Publication, row: models.Model) -> None:
+        if row.pk in self._unseen[publication]:
+            self._gone.append(outbox.delete(publication, row, self.using))
 
     def capture(self) -> None:
         """Write the outbox rows of what went and of what lost its foreign key."""
@@ -55,16 +72,15 @@ class Departure:
         outbox.write(self.using, [*intents, *self._gone])
 
 
-def departing(model: Model, instances: list[Any], using: str) -> Iterator[outbox.Intent]:
-    """Return what is published of rows that are about to be deleted, reading and locking them where that is needed."""
+def departing(model: Model, instances: list[Any], using: str) -> Iterator[tuple[Publication, list[Any]]]:
+    """Yield the published rows that are about to be deleted, reading and locking them where that is needed."""
     leaving = [p for p in publications.for_model(model) if p.options.delete != "ignore"]
     triggers.wake_for(leaving, using)
     for publication in triggers.by_signals(publishable(leaving), using):
         stored = instances
         if not goes_by_pk_alone(publication):
             stored = before.read_locked(publication, using, [instance.pk for instance in instances])
-        for instance in stored:
-            yield outbox.delete(publication, instance, using)
+        yield publication, stored
 
 
 def publish_showing(model: Model, pks: list[Any], using: str, *, moved: bool = False, written: bool = False) -> None:

@@ -22,6 +22,7 @@ from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.relay import Relay, drain, oldest_pending_seconds
+from logpipe_signals.publishing.transactions import commit_each_statement
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class Sweeper:
 
     def sweep(self, using: str) -> None:
         """Send what was left behind."""
+        commit_each_statement(using)
         if OutboxRow.objects.using(using).exists():
             drain(using, at_most_seconds=MOST_SWEEP_SECONDS)
             breaker.reset()

@@ -44,8 +44,8 @@ class Save:
         self._shown = tuple(shown for shown in plan.written_shown if publishable([shown.publication], instance))
         self._old: dict[Publication, models.Model] = {}
         self._predicted: list[outbox.Intent] | None = None
-        self.has_no_row = False
-        """Whether `look` found that the row is not there, and nobody could say which key it gives up if it came now."""
+        self.missing: tuple[Model, ...] = ()
+        """Whose row `look` did not find: nobody could say which key it gives up if it came now."""
 
     def look(self) -> None:
         """Look at the rows as they are, before they are written, where that matters."""
@@ -58,11 +58,13 @@ class Save:
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
         if needed and concerned == self._own and rekeying.serves(self._own, self.using):
             self._predicted, found = rekeying.write(self._own, self.instance, self.using)
-            self.has_no_row = not found
+            self.missing = () if found else (self._own[0].concrete_model,)
             return
         for publication in needed:
-            if (old := self._stored(publication, lock=True)) is not None:
+            if (old := self._locked(publication)) is not None:
                 self._old[publication] = old
+            elif publication not in self._descendants:
+                self.missing += (publication.concrete_model,)
 
     def capture(self) -> None:
         """Write the outbox rows of this save."""
@@ -105,16 +107,24 @@ class Save:
             return self._stored(publication)
         return self.instance
 
-    def _stored(self, publication: Publication, *, lock: bool = False) -> models.Model | None:
+    def _locked(self, publication: Publication) -> models.Model | None:
+        """Lock and return the row; who waits while it is deleted and made again sees the new one at a second look."""
+        found = before.locked(self._rows(publication), self.using).first()
+        if found is None and not self.instance._state.adding:
+            found = before.locked(self._rows(publication), self.using).first()
+        return found
+
+    def _stored(self, publication: Publication) -> models.Model | None:
         """Return the publication's row that this save concerns, as the database has it."""
+        return self._rows(publication).first()
+
+    def _rows(self, publication: Publication) -> models.QuerySet[Any]:
         saved, model = concrete_of(type(self.instance)), publication.concrete_model
         if model is saved or model in saved._meta.get_parent_list():
             lookup = {"pk": pk_of(model, self.instance)}
         else:
             lookup = {parent_link(model, saved): pk_of(saved, self.instance)}
-        rows = before.rows_of(publication, self.using).filter(**lookup)
-        found: models.Model | None = (before.locked(rows, self.using) if lock else rows).first()
-        return found
+        return before.rows_of(publication, self.using).filter(**lookup)
 
     def _writes(self, ancestor: Model) -> bool:
         """Tell whether this save writes the parent's table too: a fixture does not, nor do other update_fields."""

@@ -18,6 +18,7 @@ from django.db import connections, transaction
 
 from logpipe_signals.conf import settings
 from logpipe_signals.publishing import clock
+from logpipe_signals.publishing.transactions import commits_by_hand
 
 CHANNEL = "logpipe_signals"
 NOTIFY_SECONDS = 0.01
@@ -34,12 +35,23 @@ _notified_at: dict[str, float] = {}
 
 def schedule(using: str, lanes: Collection[int]) -> None:
     """Remember that these lanes have something new, for when the transaction commits."""
+    if commits_by_hand(using):
+        _leave_to_sweeper(using)
+        return
     _scheduled.of_alias.setdefault(using, set()).update(lanes)
 
     def committed() -> None:  # Not a partial: Django 5.2 asks a hook that raised for its __qualname__.
         _committed(using)
 
     transaction.on_commit(committed, using=using, robust=True)
+
+
+def _leave_to_sweeper(using: str) -> None:
+    """Nothing tells of a commit by hand, and hooks that never run would pile up: who polls finds the change."""
+    if settings.RELAY == "inline":
+        from logpipe_signals.publishing.inline import sweeper
+
+        sweeper.start(using)
 
 
 def _committed(using: str) -> None:

@@ -14,6 +14,7 @@ from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.presence import PresenceKind
 from logpipe_signals.publishing.relay import Relay, RelayReport, oldest_pending_seconds
 from logpipe_signals.publishing.settling import backoff_seconds
+from logpipe_signals.publishing.transactions import commit_each_statement
 from logpipe_signals.publishing.waiting import Waiter
 from logpipe_signals.registry import publications
 
@@ -38,6 +39,8 @@ class RelayWorker:
         self._heartbeats = {
             relay.using: Heartbeat(relay.using, PresenceKind.RELAY, relay.lanes.owner) for relay in self.relays
         }
+        for relay in self.relays:
+            commit_each_statement(relay.using)
         self._waiter = Waiter([relay.using for relay in self.relays])
         self._failures = 0
         self._stopping = False

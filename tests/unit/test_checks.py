@@ -12,7 +12,13 @@ from django.core.management import call_command
 from django.db import connections
 from rest_framework import serializers
 
-from logpipe_signals.checks import check_databases, check_publications, check_settings, check_subscriptions
+from logpipe_signals.checks import (
+    check_commits,
+    check_databases,
+    check_publications,
+    check_settings,
+    check_subscriptions,
+)
 from logpipe_signals.models import OutboxRow, Source
 from logpipe_signals.registry import publications, publishes, subscriptions
 from testproject.people.models import Person
@@ -337,6 +343,14 @@ def test_another_number_of_lanes_than_the_settings_say(logpipe_settings: ChangeS
     assert check_databases(databases=["default"]) == []
     logpipe_settings(LANES=stored + 1)
     assert f"= {stored}:" in str(only(check_databases(databases=["default"]), "W002").hint)
+
+
+def test_a_database_whose_commits_are_made_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_commits() == []
+    monkeypatch.setitem(connections["default"].settings_dict, "AUTOCOMMIT", False)
+    found = only(check_commits(), "W010")
+    assert "Database 'default' holds" in found.msg
+    assert "RELAY_POLL_SECONDS" in str(found.hint)
 
 
 @pytest.mark.django_db(databases=["default", "subscriber"])

@@ -1,5 +1,5 @@
 """
-A row that is deleted and made again by one transaction, while another one waits for its lock.
+A row that is deleted and made again, while another one waits for its lock, or between its look and its write.
 
 Found by the scenarios: PostgreSQL gives who waited no row at all, though the write that follows finds the new one. So a
 changed key was not retracted, and a delete not captured; consumers kept the row for ever.
@@ -8,16 +8,20 @@ changed key was not retracted, and a delete not captured; consumers kept the row
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.db.models.signals import pre_save
+from django.db import DatabaseError, IntegrityError, connection, models, transaction
+from django.db.models.signals import pre_delete, pre_save
 
 from logpipe_signals.models import OutboxRow
 from testproject.people.models import Person
 from testproject.services.ports import wait_until
 from tests.conftest import ChangeSettings
+from tests.zoo.models import Animal, Dog, Watched
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(databases=["default"], transaction=True)]
 
@@ -40,14 +44,19 @@ def make_again(key: str) -> None:
 
 def make_again_while(write: Callable[[], object], *, key: str = KEYS[2]) -> None:
     """Delete the row and make it again, and commit when the other writer waits for it."""
+    run_while(lambda: make_again(key), write)
 
-    def elsewhere() -> None:
+
+def run_while(first: Callable[[], object], write: Callable[[], object]) -> None:
+    """Do something in a transaction, and commit when the other writer waits for it."""
+
+    def waiting() -> None:
         write()
         connection.close()
 
     with transaction.atomic():
-        make_again(key)
-        other = threading.Thread(target=elsewhere)
+        first()
+        other = threading.Thread(target=waiting)
         other.start()
         assert wait_until(_somebody_waits, timeout_seconds=10)
     other.join()
@@ -107,3 +116,115 @@ def test_a_loaded_row_that_is_gone_and_back_under_its_old_key_is_saved(joe: Pers
     make_again_while(joe.save, key=KEYS[1])
 
     assert Person.objects.get(pk=1).first_name == "Joe"
+
+
+# --- made again between the look and the write ------------------------------------------------------------------------
+
+
+def elsewhere(write: Callable[[], object]) -> None:
+    """Let another session write and commit."""
+
+    def run() -> None:
+        write()
+        connection.close()
+
+    other = threading.Thread(target=run)
+    other.start()
+    other.join()
+
+
+@contextmanager
+def made_between(signal: Any, sender: type[models.Model], make: Callable[[], object]) -> Iterator[None]:
+    """Make a row in another session after capture has looked, and before Django writes."""
+
+    def once(**_: object) -> None:
+        signal.disconnect(once, sender=sender)
+        elsewhere(make)
+
+    signal.connect(once, sender=sender, weak=False)
+    try:
+        yield
+    finally:
+        signal.disconnect(once, sender=sender)
+
+
+def test_a_row_made_again_after_the_look_is_captured_by_who_deletes_it(joe: Person) -> None:
+    elsewhere(lambda: Person.objects.get(pk=1).delete())
+
+    with made_between(pre_delete, Person, lambda: Person.objects.create(pk=1, uuid=KEYS[2])):
+        joe.delete()
+
+    assert not Person.objects.exists()
+    assert captured()[-1] == ("delete", KEYS[2])
+
+
+def test_a_child_made_again_after_the_look_is_captured_with_its_parents_columns(joe: Person) -> None:
+    rex = Dog.objects.create(code="rex")
+    pk = rex.pk
+    elsewhere(lambda: Dog.objects.get(pk=pk).delete())
+
+    with made_between(pre_delete, Dog, lambda: Dog.objects.create(pk=pk, code="new rex")):
+        rex.delete()
+
+    assert not Animal.objects.exists()
+    gone = OutboxRow.objects.filter(operation="delete", key="new rex")
+    assert {row.publication.partition(":")[2] for row in gone} == {"animals", "dogs"}
+
+
+@pytest.mark.parametrize("options", [{"update_fields": ["uuid"]}, {"force_update": True}])
+def test_an_update_of_a_row_that_was_gone_at_the_look_does_not_write_a_newer_one(
+    joe: Person, options: dict[str, Any]
+) -> None:
+    elsewhere(lambda: Person.objects.get(pk=1).delete())
+    joe.uuid = uuid.UUID(KEYS[3])
+
+    with (
+        made_between(pre_save, Person, lambda: Person.objects.create(pk=1, uuid=KEYS[2])),
+        pytest.raises(DatabaseError),
+    ):
+        joe.save(**options)
+
+    assert not Person.objects.filter(uuid=KEYS[3]).exists()
+    assert ("upsert", KEYS[3]) not in captured()
+
+
+def test_a_watched_row_made_after_the_look_is_not_taken_over(joe: Person) -> None:
+    row = Watched.objects.create(email="a")
+    elsewhere(lambda: Watched.objects.all().delete())
+
+    with (
+        made_between(pre_save, Watched, lambda: Watched.objects.create(pk=row.pk, email="b")),
+        pytest.raises(IntegrityError),
+    ):
+        row.save()
+
+    assert Watched.objects.get().email == "b"
+
+
+def test_a_child_made_after_the_look_is_not_taken_over_without_retracting_its_key(joe: Person) -> None:
+    rex = Dog.objects.create(code="rex")
+    elsewhere(lambda: Dog.objects.all().delete())
+    rex.code = "max"
+
+    with (
+        made_between(pre_save, Dog, lambda: Dog.objects.create(pk=rex.pk, code="new rex")),
+        pytest.raises(IntegrityError),
+    ):
+        rex.save()
+
+    assert Dog.objects.get().code == "new rex"
+
+
+def test_the_key_of_a_child_made_again_is_retracted_by_who_changes_it(joe: Person) -> None:
+    rex = Dog.objects.create(code="rex")
+    pk = rex.pk
+    rex.code = "max"
+
+    def again() -> None:
+        Dog.objects.get(pk=pk).delete()
+        Dog.objects.create(pk=pk, code="new rex")
+
+    run_while(again, rex.save)
+
+    assert Dog.objects.get().code == "max"
+    assert OutboxRow.objects.filter(operation="retract", key="new rex").count() == 2

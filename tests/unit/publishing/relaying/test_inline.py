@@ -16,6 +16,7 @@ from logpipe_signals.models import Lease, OutboxRow
 from logpipe_signals.models.leases import LeaseKind
 from logpipe_signals.publishing import inline
 from logpipe_signals.publishing.inline import breaker, sweeper
+from logpipe_signals.publishing.worker import RelayWorker
 from testproject.people.models import Person
 from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
@@ -223,3 +224,51 @@ def test_a_fork_while_the_sweeper_starts_leaves_the_child_no_lock_to_wait_for() 
         if not child:
             os._exit(0 if sweeper._lock.acquire(blocking=False) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# --- commits by hand --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _by_hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every commit be the project's own."""
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
+    connection.close()
+    yield
+    transaction.rollback()
+    monkeypatch.undo()
+    connection.close()
+
+
+@pytest.mark.usefixtures("_by_hand")
+def test_what_was_committed_by_hand_is_sent_by_the_sweeper(
+    log: ScriptedProducer, logpipe_settings: ChangeSettings, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    logpipe_settings(SWEEP_SECONDS=0.05)
+    Person.objects.create(first_name="undone")
+    transaction.rollback()
+    Person.objects.create(first_name="Joe")
+    transaction.commit()
+
+    wait_until(lambda: bool(log.sent))
+
+    assert [body["message"]["first_name"] for body in log.bodies()] == ["Joe"]
+    assert connection.run_on_commit == [], "hooks that never run pile up"
+
+
+@pytest.mark.usefixtures("_by_hand")
+def test_a_worker_commits_what_it_retired(log: ScriptedProducer, logpipe_settings: ChangeSettings) -> None:
+    logpipe_settings(RELAY="worker")
+    Person.objects.create(first_name="Joe")
+    transaction.commit()
+
+    def relay() -> None:
+        RelayWorker(["default"]).drain()
+        connections.close_all()
+
+    worker = threading.Thread(target=relay)
+    worker.start()
+    worker.join()
+
+    assert len(log.sent) == 1
+    assert not OutboxRow.objects.exists()
