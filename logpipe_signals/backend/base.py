@@ -67,8 +67,7 @@ class RecordMetadata(NamedTuple):
     offset: Position
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """What is sent. `value` None is a tombstone; a `key` of None or "" lets the log choose the partition."""
 
     topic: str
@@ -77,8 +76,7 @@ class Message:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
+class Sent(NamedTuple):
     """The outcome of one message of a batch: either where it is, or why it is not there."""
 
     metadata: RecordMetadata | None = None

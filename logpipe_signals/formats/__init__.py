@@ -76,10 +76,10 @@ def rendering(code: str) -> Callable[[Any], bytes]:
     Raises:
         UnknownFormatError: No format has this code.
     """
-    prefix, renderer = code.encode() + DELIMITER, _format(code.encode()).renderer
+    prefix, render = code.encode() + DELIMITER, _format(code.encode()).renderer.render
     if not settings.COMPRESSION:
-        return lambda data: prefix + renderer.render(data)
-    return lambda data: compression.packed(prefix + renderer.render(data))
+        return lambda data: prefix + render(data)
+    return lambda data: compression.packed(prefix + render(data))
 
 
 def parse(data: bytes | str) -> Any:

@@ -88,6 +88,11 @@ class HeldLanes:
         self._hold(self._take(names), asked_at)
         return bool(self.tokens)
 
+    @property
+    def want_keeping(self) -> bool:
+        """Tell whether `keep` has something to do: it is asked for every few hundred rows."""
+        return bool(self._leaving) or clock.seconds() >= self._renew_at
+
     def keep(self, *, busy: Collection[int] = ()) -> bool:
         """
         Renew when a third of the lease has passed, and come nearer to the fair share.

@@ -33,13 +33,18 @@ class Outgoing:
 
     publication: Publication
     object_id: str
-    identity: str
+    pk_text: str
     key: str
     sequence: int
     rows: tuple[ClaimedRow, ...]
     messages: tuple[Message, ...]
     error: Exception | None = None
     """Why there are no messages: the serializer raised. Trying again cannot help until somebody changes something."""
+
+    @property
+    def identity(self) -> str:
+        """Return which row the messages are about."""
+        return f"{self.publication.serializer_classes[0].MESSAGE_TYPE}:{self.pk_text}"
 
     @property
     def order(self) -> int:
@@ -78,11 +83,12 @@ class MessageMaker:
         self, pk: Any, rows: Sequence[ClaimedRow], key: str, data: tuple[Any, ...], extra: Mapping[str, str]
     ) -> Outgoing:
         """Return the messages of a row that is there: all versions of its data."""
+        text = self._pk_text(pk)
         try:
-            made = self._upserts.of(self._pk_text(pk), key, data, extra)
+            made = self._upserts.of(text, key, data, extra)
         except Exception as error:  # noqa: BLE001  (formats and what a serializer gives them may raise anything)
             return self.failed(pk, rows, error)
-        return self._outgoing(pk, rows, key, made, None)
+        return self._outgoing(text, rows, key, made, None)
 
     def sent(self, pk: Any, rows: Sequence[ClaimedRow], key: str, messages: Iterable[Message]) -> Outgoing:
         """Return the messages of a row; an error while they are made is this row's failure alone."""
@@ -90,11 +96,11 @@ class MessageMaker:
             made = tuple(messages)
         except Exception as error:  # noqa: BLE001  (serializers, formats and header providers may raise anything)
             return self.failed(pk, rows, error)
-        return self._outgoing(pk, rows, key, made, None)
+        return self._outgoing(self._pk_text(pk), rows, key, made, None)
 
     def failed(self, pk: Any, rows: Sequence[ClaimedRow], error: Exception) -> Outgoing:
         """Return what is set aside instead of being sent."""
-        return self._outgoing(pk, rows, rows[-1].key, (), error)
+        return self._outgoing(self._pk_text(pk), rows, rows[-1].key, (), error)
 
     def kept(self, pk: Any, row: ClaimedRow) -> Iterable[Message]:
         """
@@ -127,10 +133,6 @@ class MessageMaker:
         label = (serializer_class.MESSAGE_TYPE, serializer_class.VERSION)
         return self.wire.message(self.publication.topic, key, self._pk_text(pk), label, member, operation, extra)
 
-    def identity(self, pk: Any) -> str:
-        """Return which row the messages are about."""
-        return f"{self.publication.serializer_classes[0].MESSAGE_TYPE}:{self._pk_text(pk)}"
-
     @cached_property
     def _upserts(self) -> Upserts:
         return Upserts(self.publication, self.wire)
@@ -139,16 +141,17 @@ class MessageMaker:
         return pk_text(self.publication.model, pk)
 
     def _tombstone(self, pk: Any, row: ClaimedRow, operation: Operation) -> Message:
-        headers = self.wire.headers(self.identity(pk), operation, row.headers or {})
+        identity = f"{self.publication.serializer_classes[0].MESSAGE_TYPE}:{self._pk_text(pk)}"
+        headers = self.wire.headers(identity, operation, row.headers or {})
         return Message(topic=self.publication.topic, key=row.key, value=None, headers=headers)
 
     def _outgoing(
-        self, pk: Any, rows: Sequence[ClaimedRow], key: str, messages: tuple[Message, ...], error: Exception | None
+        self, text: str, rows: Sequence[ClaimedRow], key: str, messages: tuple[Message, ...], error: Exception | None
     ) -> Outgoing:
         return Outgoing(
             publication=self.publication,
             object_id=rows[-1].object_id,
-            identity=self.identity(pk),
+            pk_text=text,
             key=key,
             sequence=self.wire.sequence,
             rows=tuple(rows),

@@ -160,6 +160,8 @@ class Relay:
     def keep_lanes(self) -> None:
         """Renew the leases when it is time, and take or give back lanes as relays come and go."""
         self.producer.ready()
+        if not self.lanes.want_keeping:
+            return
         if self.lanes.keep(busy=self.claims.lanes_in_flight()):
             self.claims.look_at_everything()
             self._settlement.look_for_dead_letters()

@@ -26,11 +26,14 @@ from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
 from logpipe_signals.publishing.reading import version_label
+from logpipe_signals.publishing.representing import Represent, representing
 from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
 
 SERIALISE_CHUNK = 250
 Data = tuple[Any, ...]
+UPSERT = Operation.UPSERT.value
+"""A plain text: comparing with the enumeration's member costs several times as much."""
 
 
 class _Row(NamedTuple):
@@ -46,7 +49,10 @@ class _Row(NamedTuple):
 
     def has_but_upserts_of(self, key: str) -> bool:
         """Tell whether nothing happened to the row but changes, under the key that it has now: the usual case."""
-        return all(intent.operation == Operation.UPSERT and intent.key == key for intent in self.intents)
+        for intent in self.intents:  # noqa: SIM110  (asked of each row: a generator would cost twice as much)
+            if intent.operation != UPSERT or intent.key != key:
+                return False
+        return True
 
     def of(self, *operations: Operation) -> list[ClaimedRow]:
         return [intent for intent in self.intents if intent.operation in operations]
@@ -125,18 +131,30 @@ class StateBatch:
         self, instances: Sequence[models.Model], progressed: Callable[[], None]
     ) -> dict[Any, Data | Exception]:
         found: dict[Any, Data | Exception] = {}
+        held = list(instances)
+        versions = self._versions(held)
         for start in range(0, len(instances), SERIALISE_CHUNK):
-            found.update(self._serialise_chunk(instances[start : start + SERIALISE_CHUNK]))
+            found.update(self._serialise_chunk(instances[start : start + SERIALISE_CHUNK], versions))
             progressed()
+        # A serializer and its fields hold each other until the garbage collector comes: let them hold no rows.
+        held.clear()
         return found
 
-    def _serialise_chunk(self, chunk: Sequence[models.Model]) -> dict[Any, Data | Exception]:
-        classes = self.publication.serializer_classes
+    def _versions(self, instances: list[models.Model]) -> Sequence[Represent]:
+        """Return what represents the rows in each version; nothing when a serializer cannot even be made."""
         try:
-            versions = [cls(list(chunk), many=True).data for cls in classes]
-            return dict(zip((i.pk for i in chunk), zip(*versions, strict=True), strict=True))
+            return [representing(cls, instances) for cls in self.publication.serializer_classes]
+        except Exception:  # noqa: BLE001  (each row alone says what it is)
+            return []
+
+    def _serialise_chunk(
+        self, chunk: Sequence[models.Model], versions: Sequence[Represent]
+    ) -> dict[Any, Data | Exception]:
+        try:
+            data = [represent(chunk) for represent in versions]
+            return dict(zip((i.pk for i in chunk), zip(*data, strict=True), strict=True))
         except Exception:  # noqa: BLE001  (one bad row must not hold back the others: each alone)
-            return {instance.pk: _alone(classes, instance) for instance in chunk}
+            return {instance.pk: _alone(self.publication.serializer_classes, instance) for instance in chunk}
 
     # --- deciding -----------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ class Upserts:
     def of(self, pk_text: str, key: str, data: tuple[Any, ...], extra: Mapping[str, str]) -> tuple[Message, ...]:
         """Return the message of each version of a row, whose further headers are `extra`."""
         make = self._alone if extra or not self._shared_headers else self._one
+        if len(data) == 1:
+            return (make(self._labels[0], pk_text, key, data[0], extra),)
         return tuple(
             [make(label, pk_text, key, member, extra) for label, member in zip(self._labels, data, strict=True)]
         )
@@ -36,8 +38,8 @@ class Upserts:
     def _one(self, label: Label, pk_text: str, key: str, member: Any, extra: Mapping[str, str]) -> Message:
         message_type, version = label
         value = self._render(body_of(message_type, version, member, self._wire.producer))
-        headers = ((IDENTITY_HEADER, f"{message_type}:{pk_text}".encode()), *self._shared_headers)
-        return Message(topic=self._topic, key=key, value=value, headers=headers)
+        identity = (IDENTITY_HEADER, f"{message_type}:{pk_text}".encode())
+        return Message(self._topic, key, value, (identity, *self._shared_headers))
 
     def _alone(self, label: Label, pk_text: str, key: str, member: Any, extra: Mapping[str, str]) -> Message:
         return self._wire.message(self._topic, key, pk_text, label, member, Operation.UPSERT, extra)

@@ -56,7 +56,7 @@ class ConfluentDelivery(Delivery):
         """Take what librdkafka says of a message; called from the thread that polls the client."""
         if error is None:
             metadata = RecordMetadata(self._messages[index].topic, str(place.partition()), place.offset())
-            self._settle(index, Sent(metadata=metadata))
+            self._settle(index, Sent(metadata))
             return
         if errors.is_permanent(error):
             # Kafka refuses a whole record batch, and librdkafka does not say who was in it.
