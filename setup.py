@@ -45,6 +45,7 @@ TEST = [
     "psutil>=6",
     "pytest>=8.3",
     "pytest-django>=4.11",
+    "pytest-rerunfailures>=15",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
 ]
