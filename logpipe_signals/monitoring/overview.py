@@ -11,9 +11,10 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.utils import timezone
 
 from logpipe_signals.exceptions import LogPipeError
-from logpipe_signals.monitoring import behind, depth, letters, running
+from logpipe_signals.monitoring import behind, depth, jobs, letters, running
 from logpipe_signals.monitoring.behind import LagReport
 from logpipe_signals.monitoring.depth import OutboxDepth
+from logpipe_signals.monitoring.jobs import BackfillProgress
 from logpipe_signals.monitoring.letters import DeadLetterCount
 from logpipe_signals.monitoring.places import consuming_database, databases
 from logpipe_signals.monitoring.running import LaneCover, RunningConsumer, RunningRelay
@@ -24,7 +25,7 @@ Ask = Callable[[str], Any]
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     """
-    What waits, who works, how far behind, what was set aside: on all databases that have the tables.
+    What waits, who works, how far behind, what was set aside, what is sent again, on all databases with the tables.
 
     `problems` says what could not be told and why: a database without tables, a log that did not answer.
     """
@@ -37,6 +38,7 @@ class Overview:
     consumers: tuple[RunningConsumer, ...] = ()
     lag: LagReport = field(default_factory=LagReport)
     dead_letters: tuple[DeadLetterCount, ...] = ()
+    backfills: tuple[BackfillProgress, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -73,6 +75,7 @@ def overview(
         consumers=look.everywhere(running.consumers),
         lag=lag,
         dead_letters=look.everywhere(letters.dead_letters),
+        backfills=look.everywhere(jobs.backfills),
         problems=tuple(look.problems),
     )
 
