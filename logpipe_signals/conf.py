@@ -112,6 +112,19 @@ class LogpipeSettings:
     DATABASE_LOG_POLL_SECONDS: float = 0.25
     """How often a waiting reader of the embedded log looks again."""
 
+    # --- schemas (extra `[schema]`) ---------------------------------------------------------------------------------
+    SCHEMA_LOCK: str = ""
+    """The lock file of this project's messages; empty: `logpipe-schema.lock.json` in BASE_DIR."""
+    SCHEMA_COMPATIBILITY: str = "NONE"
+    """
+    What a new version of a message owes to the one before it: `BACKWARD`, `FORWARD`, `FULL`, or the same with
+    `_TRANSITIVE`, to all before it. Versions are routed apart, so `NONE` loses nothing; `publication_schema --check`.
+    """
+    SCHEMA_PUBLISHERS: list[str] = []
+    """Lock files of the publishers this project reads from; its serializers are checked against them."""
+    SCHEMA_VALIDATION: Literal["", "sent", "received", "both"] = ""
+    """Which messages are held to their JSON Schema while they pass; what does not fit becomes a dead letter."""
+
     # --- consuming --------------------------------------------------------------------------------------------------
     CONSUMER_GROUP: str = ""
     """The consumer group's name; empty: `group_id` of `KAFKA_CONSUMER_KWARGS`, else `logpipe`."""

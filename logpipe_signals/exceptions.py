@@ -55,6 +55,10 @@ class UnknownFormatError(LogPipeError):
     """No renderer or parser is registered under this format's code."""
 
 
+class SchemaViolation(LogPipeError):
+    """A message does not fit the JSON Schema of its serializer; the text names the fields, and no values."""
+
+
 # --- consuming --------------------------------------------------------------------------------------------------------
 
 

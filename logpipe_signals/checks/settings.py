@@ -15,11 +15,14 @@ from logpipe_signals.conf import LogpipeSettings, settings
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.formats import compression
 from logpipe_signals.registry import publications, subscriptions
+from logpipe_signals.schemas.compatibility import Compatibility
 
 CHOICES = {
     "RELAY": ("inline", "worker"),
     "KAFKA_FENCING": ("sequence", "transactions"),
     "COMPRESSION": ("", *compression.CODES),
+    "SCHEMA_COMPATIBILITY": tuple(Compatibility),
+    "SCHEMA_VALIDATION": ("", "sent", "received", "both"),
 }
 
 
@@ -61,7 +64,7 @@ def _choices() -> Iterator[CheckMessage]:
         if value not in choices:
             yield Error(
                 f"LOGPIPE[{name!r}] is {value!r}.",
-                hint=f"Choose one of: {', '.join(map(repr, choices))}.",
+                hint=f"Choose one of: {', '.join(repr(str(choice)) for choice in choices)}.",
                 id="logpipe_signals.E012",
             )
 

@@ -13,10 +13,12 @@ from logpipe_signals.exceptions import (
     IgnoredMessageTypeError,
     InvalidMessageError,
     LogPipeMessageError,
+    SchemaViolation,
     UnknownMessageTypeError,
     UnknownMessageVersionError,
 )
 from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions, require_message_rules
+from logpipe_signals.schemas.validation import require_accepted
 
 LARGEST_SEQUENCE = 2**63 - 1
 
@@ -113,6 +115,8 @@ class Routes:
         message = _message_body(route, envelope, record, is_delete=is_delete)
         if complaint := route.lookup.complaint(message):
             raise InvalidMessageError(complaint, record)
+        if not is_delete:
+            _require_schema(route, message, record)
         identity = envelope.meta.identity or identity_of(route.message_type, route.lookup.values(message))
         return Incoming(
             record=record,
@@ -201,6 +205,13 @@ def _message_body(route: Route, envelope: Envelope, record: Record, *, is_delete
     if not all(isinstance(name, str) for name in message):
         raise InvalidMessageError('The "message" has members whose names are no text.', record)
     return message
+
+
+def _require_schema(route: Route, message: Mapping[str, Any], record: Record) -> None:
+    try:
+        require_accepted(route.serializer_class, message)
+    except SchemaViolation as error:
+        raise InvalidMessageError(str(error), record) from error
 
 
 def _described(record: Record) -> dict[str, Any]:

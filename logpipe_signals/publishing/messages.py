@@ -21,6 +21,7 @@ from logpipe_signals.publishing.reading import ERROR_MEMBER, version_label
 from logpipe_signals.publishing.upserts import Upserts
 from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
+from logpipe_signals.schemas.validation import require_sent, validates
 
 
 class NotSerialisable(LogPipeError):
@@ -85,6 +86,8 @@ class MessageMaker:
         """Return the messages of a row that is there: all versions of its data."""
         text = self._pk_text(pk)
         try:
+            if self._validates:
+                self._require_schemas(data)
             made = self._upserts.of(text, key, data, extra)
         except Exception as error:  # noqa: BLE001  (formats and what a serializer gives them may raise anything)
             return self.failed(pk, rows, error)
@@ -116,6 +119,8 @@ class MessageMaker:
         mode = "message" if operation == Operation.UPSERT else self.publication.options.delete
         for serializer_class in self.publication.serializer_classes if mode in ("message", "both") else ():
             member = kept.get(version_label(serializer_class), {})
+            if self._validates and operation == Operation.UPSERT:
+                require_sent(serializer_class, member)
             yield self.version(serializer_class, pk, row.key, member, operation, row.headers or {})
         if mode in ("tombstone", "both"):
             yield self._tombstone(pk, row, operation)
@@ -136,6 +141,14 @@ class MessageMaker:
     @cached_property
     def _upserts(self) -> Upserts:
         return Upserts(self.publication, self.wire)
+
+    @cached_property
+    def _validates(self) -> bool:
+        return validates("sent")
+
+    def _require_schemas(self, data: tuple[Any, ...]) -> None:
+        for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
+            require_sent(serializer_class, member)
 
     def _pk_text(self, pk: Any) -> str:
         return pk_text(self.publication.model, pk)

@@ -13,6 +13,7 @@ from logpipe_signals.backend.base import RecordMetadata
 from logpipe_signals.conf import settings
 from logpipe_signals.envelope import Envelope
 from logpipe_signals.registry import SerializerClass, require_message_rules
+from logpipe_signals.schemas.validation import require_sent
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,10 @@ class DRFProducer:
         Raises:
             BackendUnavailable: It is not known to have arrived.
             MessageRejected: The log will never take it.
+            SchemaViolation: `SCHEMA_VALIDATION` asks for it, and the object does not fit what the serializer says.
         """
         data = self.serializer_class(instance=instance).data
+        require_sent(self.serializer_class, data)
         key_field = getattr(self.serializer_class, "KEY_FIELD", None)
         key = str(data[key_field]) if key_field else ""
         envelope = Envelope(

