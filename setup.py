@@ -45,6 +45,7 @@ TEST = [
     "PyMySQL>=1.1",
     "hypothesis>=6.120",
     "psutil>=6",
+    "pyyaml>=6",
     "pytest>=8.3",
     "pytest-django>=4.11",
     "pytest-rerunfailures>=15",
