@@ -9,14 +9,17 @@ travels in headers, and on a log without headers in a `meta` member at the end o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from logpipe_signals import formats
 from logpipe_signals.exceptions import LogPipeError
 
 DELETED_SUFFIX = ".deleted"
+LARGEST_READ = 4 * 1024 * 1024
+"""What is read of a message for somebody to look at."""
 IDENTITY_HEADER = "logpipe-identity"
 SOURCE_HEADER = "logpipe-source"
 SEQUENCE_HEADER = "logpipe-sequence"
@@ -121,7 +124,22 @@ class Envelope:
         Raises:
             MalformedEnvelope: The bytes are no envelope.
         """
-        body = _body(value)
+        return cls._of(_body(value, formats.parse), headers)
+
+    @classmethod
+    def parse_inert(
+        cls, value: bytes | str, headers: Iterable[tuple[str, bytes | None]] = (), *, most_bytes: int = LARGEST_READ
+    ) -> Envelope:
+        """
+        Read an envelope for somebody to look at: a pickle is never read, whatever the settings say.
+
+        Raises:
+            MalformedEnvelope: The bytes are no envelope, or unpack to more than this.
+        """
+        return cls._of(_body(value, partial(formats.parse_inert, most_bytes=most_bytes)), headers)
+
+    @classmethod
+    def _of(cls, body: Mapping[str, Any], headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
         meta = Meta.from_headers(headers) if headers else _NO_META
         return cls(
             type=_member(body, "type", str),
@@ -140,9 +158,9 @@ def body_of(message_type: str, version: int, message: Any, producer: str = "") -
     return body
 
 
-def _body(value: bytes | str) -> Mapping[str, Any]:
+def _body(value: bytes | str, parse: Callable[[bytes | str], Any]) -> Mapping[str, Any]:
     try:
-        body = formats.parse(value)
+        body = parse(value)
     except Exception as error:  # A parser may raise anything on hostile bytes, RecursionError included.
         known = isinstance(error, LogPipeError)
         raise MalformedEnvelope(

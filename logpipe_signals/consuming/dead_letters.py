@@ -8,7 +8,6 @@ changes instead (`park=True`), later records of the identity park behind it, in 
 from __future__ import annotations
 
 import base64
-import traceback
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from logpipe_signals.backend.base import Record, TopicPartition
 from logpipe_signals.consuming.incoming import Incoming, Refused, storable, stored_identity
 from logpipe_signals.exceptions import Parked, UnknownMessageVersionError
 from logpipe_signals.models.dead_letters import DeadLetter, DeadLetterState, Side
+from logpipe_signals.redaction import Secrets, traceback_of, without
 
 LARGEST_VERSION = 2**31 - 1
 LONGEST_TEXT = 20_000
@@ -110,7 +110,7 @@ def park(parked: Sequence[Incoming], *, group: str, alias: str) -> None:
 
 def letter_of(refused: Refused, *, group: str, state: DeadLetterState = DeadLetterState.OPEN) -> DeadLetter:
     """Return the dead letter of a record that was refused, in text that every database takes."""
-    error, meta = refused.error, refused.meta
+    error, meta, secrets = refused.error, refused.meta, refused.secrets()
     return DeadLetter(
         side=Side.CONSUMER,
         state=state,
@@ -120,11 +120,18 @@ def letter_of(refused: Refused, *, group: str, state: DeadLetterState = DeadLett
         version=refused.version if refused.version is not None and abs(refused.version) <= LARGEST_VERSION else None,
         source=storable(meta.source)[:64],
         sequence=meta.sequence or None,
-        reason=type(error).__name__[:64],
-        error=storable(str(error))[:LONGEST_TEXT],
-        traceback=storable("".join(traceback.format_exception(error)))[-LONGEST_TEXT:],
+        **error_texts(error, secrets),
         **_bytes_of(refused.record),
     )
+
+
+def error_texts(error: Exception, secrets: Secrets) -> dict[str, str]:
+    """Return what a letter keeps of an error: without sensitive values, in text that every database takes."""
+    return {
+        "reason": type(error).__name__[:64],
+        "error": storable(without(str(error), secrets))[:LONGEST_TEXT],
+        "traceback": storable(traceback_of(error, secrets))[-LONGEST_TEXT:],
+    }
 
 
 def _bytes_of(record: Record) -> dict[str, Any]:

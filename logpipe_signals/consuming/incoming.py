@@ -11,7 +11,8 @@ from typing import Any
 from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.bulk_plan import opts_in, plan_for
 from logpipe_signals.consuming.lookup import Lookup
-from logpipe_signals.envelope import Meta
+from logpipe_signals.envelope import Envelope, Meta
+from logpipe_signals.redaction import NO_PATHS, NO_SECRETS, Paths, Secrets, secrets_in, sensitive_paths
 from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions
 
 LONGEST_IDENTITY = 255
@@ -78,6 +79,15 @@ class Refused:
     identity: str = ""
     message_type: str = ""
     version: int | None = None
+    message: Mapping[str, Any] | None = None
+    """What was routed; it may be newer than what the bytes hold."""
+    sensitive: Paths = NO_PATHS
+
+    def secrets(self) -> Secrets:
+        """Return the sensitive values that the error may quote."""
+        if not self.sensitive:
+            return NO_SECRETS
+        return secrets_in(self.message, self.sensitive) | secrets_of(self.record, self.sensitive)
 
     @classmethod
     def of(cls, incoming: Incoming, error: Exception) -> Refused:
@@ -91,7 +101,17 @@ class Refused:
             identity=incoming.identity,
             message_type=incoming.route.message_type,
             version=incoming.route.version,
+            message=incoming.message,
+            sensitive=sensitive_paths([incoming.route.serializer_class]),
         )
+
+
+def secrets_of(record: Record, sensitive: Paths) -> Secrets:
+    """Return the sensitive values that a record's bytes hold, as far as these can be read; a pickle never is."""
+    try:
+        return secrets_in(Envelope.parse_inert(record.value or b"").message, sensitive)
+    except Exception:  # noqa: BLE001  (hostile bytes may break anything that reads them)
+        return NO_SECRETS
 
 
 def identity_of(message_type: str, lookup_values: Mapping[str, Any]) -> str:

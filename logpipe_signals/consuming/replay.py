@@ -8,7 +8,6 @@ one of them, so that no two ever work on the same identity at once. What is stal
 from __future__ import annotations
 
 import base64
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,14 +16,15 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from logpipe_signals.backend.base import Record
-from logpipe_signals.consuming.dead_letters import LONGEST_TEXT
-from logpipe_signals.consuming.incoming import Incoming, Refused, storable
+from logpipe_signals.consuming.dead_letters import error_texts
+from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.consuming.saving import apply_record
 from logpipe_signals.consuming.staleness import find_stale
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.models import DeadLetter, Offset
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.redaction import NO_SECRETS, Secrets
 
 Outcome = Literal["replayed", "stale", "failed", "waiting", "closed"]
 WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
@@ -67,7 +67,7 @@ def replay(letters: models.QuerySet[DeadLetter], routes: Mapping[str, Routes]) -
             with transaction.atomic(using=alias):
                 outcome = _replay_one(letter, alias, routes)
         except Exception as error:  # noqa: BLE001  (user code raises what it likes; the letter stays, with the new error)
-            _note_failure(letter.pk, alias, error)
+            _note_failure(letter, alias, error, routes)
             outcome = "failed"
         report.add(letter.pk, outcome)
     return report
@@ -134,14 +134,20 @@ def _close(letter: DeadLetter, state: DeadLetterState) -> None:
     letter.save(update_fields=["state", "modified"])
 
 
-def _note_failure(pk: int, alias: str, error: Exception) -> None:
-    DeadLetter.objects.using(alias).filter(pk=pk).update(
-        attempts=models.F("attempts") + 1,
-        reason=type(error).__name__[:64],
-        error=storable(str(error))[:LONGEST_TEXT],
-        traceback=storable("".join(traceback.format_exception(error)))[-LONGEST_TEXT:],
-        modified=timezone.now(),
+def _note_failure(letter: DeadLetter, alias: str, error: Exception, routes: Mapping[str, Routes]) -> None:
+    texts = error_texts(error, _secrets_of(letter, routes))
+    DeadLetter.objects.using(alias).filter(pk=letter.pk).update(
+        attempts=models.F("attempts") + 1, modified=timezone.now(), **texts
     )
+
+
+def _secrets_of(letter: DeadLetter, routes: Mapping[str, Routes]) -> Secrets:
+    """Return the sensitive values of a letter's message, as it was sent and as an upcaster made it."""
+    if letter.topic not in routes:
+        return NO_SECRETS
+    what = routes[letter.topic].decode(record_of(letter))
+    refused = what if isinstance(what, Refused) else Refused.of(what, Exception())
+    return refused.secrets()
 
 
 def skip(letters: models.QuerySet[DeadLetter]) -> int:

@@ -10,6 +10,7 @@ from logpipe_signals import signals
 from logpipe_signals.backend.base import Record, TopicPartition
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.exceptions import IgnoredMessageTypeError
+from logpipe_signals.redaction import without
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ def report_refused(refused: Refused) -> None:
         logger.debug("Passed over %s: its type is ignored.", where, extra=place(record))
         return
     logger.error("Could not apply %s: %s.", where, type(error).__name__, extra=place(record))
-    logger.debug("Could not apply %s: %s", where, error, extra=place(record))
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("Could not apply %s: %s", where, without(str(error), refused.secrets()), extra=place(record))
     sender = refused.route.serializer_class if refused.route is not None else None
     signals.announce(signals.message_failed, sender, record=record, error=error)
 

@@ -17,6 +17,7 @@ from logpipe_signals.exceptions import (
     UnknownMessageTypeError,
     UnknownMessageVersionError,
 )
+from logpipe_signals.redaction import Paths, sensitive_paths
 from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions, require_message_rules
 from logpipe_signals.schemas.validation import require_accepted
 
@@ -87,11 +88,16 @@ class Routes:
         try:
             return self._tombstone(record) if record.value is None else self._message(record)
         except LogPipeMessageError as error:
-            return Refused(record=record, error=error, policy=self._policy(error), **_described(record))
+            described = {"sensitive": self._sensitive(), **_described(record)}
+            return Refused(record=record, error=error, policy=self._policy(error), **described)
         except Exception as error:  # noqa: BLE001  (hostile bytes may break anything that reads them)
             wrapped = InvalidMessageError(f"The record does not parse: {type(error).__name__}: {error}", record)
             wrapped.__cause__ = error
-            return Refused(record=record, error=wrapped, policy=self._policy(wrapped))
+            return Refused(record=record, error=wrapped, policy=self._policy(wrapped), sensitive=self._sensitive())
+
+    def _sensitive(self) -> Paths:
+        """Return the sensitive fields of any message of the topic: of which type a bad one is, nobody knows."""
+        return sensitive_paths(route.serializer_class for route in self)
 
     def _policy(self, error: LogPipeMessageError) -> Policy:
         if self.throw_errors:

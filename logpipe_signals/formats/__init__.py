@@ -89,18 +89,43 @@ def parse(data: bytes | str) -> Any:
     Raises:
         UnknownFormatError: The bytes name no format, one that is not registered, or pickle while it is refused.
     """
-    raw = data.encode() if isinstance(data, str) else data
-    code, delimiter, body = raw.partition(DELIMITER)
-    if code in COMPRESSIONS and code not in _formats:
-        code, delimiter, body = compression.unpacked(code.decode(), body).partition(DELIMITER)
-    if not delimiter or len(code) > LONGEST_CODE:
-        raise UnknownFormatError("The value names no format: it has to start with one and a colon, as in 'json:{...}'.")
+    code, body = unwrapped(data)
     if code == FORMAT_PICKLE.encode() and not settings.ALLOW_INCOMING_PICKLE:
         raise UnknownFormatError(
             "A pickle was refused: reading one runs its sender's code. Ask the sender for json, or, if you trust every "
             "writer of the topic, set LOGPIPE['ALLOW_INCOMING_PICKLE'] = True."
         )
     return _format(code).parser.parse(BytesIO(body))
+
+
+def parse_inert(data: bytes | str, *, most_bytes: int | None = None) -> Any:
+    """
+    Return what a renderer was given, for somebody to look at: a pickle is never read, whatever the settings say.
+
+    Raises:
+        UnknownFormatError: As `parse`; or the message unpacks to more than this.
+    """
+    code, body = unwrapped(data, most_bytes=most_bytes)
+    parser = _format(code).parser
+    if code == FORMAT_PICKLE.encode() or isinstance(parser, PickleParser):
+        raise UnknownFormatError("It is a pickle. Reading one runs its sender's code, so it is not read here.")
+    return parser.parse(BytesIO(body))
+
+
+def unwrapped(data: bytes | str, *, most_bytes: int | None = None) -> tuple[bytes, bytes]:
+    """
+    Return a value's format and body, decompressed.
+
+    Raises:
+        UnknownFormatError: The bytes name no format, or do not decompress.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    code, delimiter, body = raw.partition(DELIMITER)
+    if code in COMPRESSIONS and code not in _formats:
+        code, delimiter, body = compression.unpacked(code.decode(), body, most_bytes=most_bytes).partition(DELIMITER)
+    if not delimiter or len(code) > LONGEST_CODE:
+        raise UnknownFormatError("The value names no format: it has to start with one and a colon, as in 'json:{...}'.")
+    return code, body
 
 
 def _format(code: bytes) -> Format:

@@ -35,23 +35,24 @@ def packed(value: bytes) -> bytes:
     return compressed if len(compressed) < len(value) else value
 
 
-def unpacked(code: str, body: bytes) -> bytes:
+def unpacked(code: str, body: bytes, *, most_bytes: int | None = None) -> bytes:
     """
     Return the message that was compressed.
 
     Raises:
         UnknownFormatError: The bytes are no such compression, unpack to too much, or a package is missing.
     """
+    most_bytes = MOST_BYTES if most_bytes is None else most_bytes
     if not is_available(code):
         raise UnknownFormatError(
             f"The message is compressed by {code}, which needs zstandard: pip install 'logpipe_signals[zstd]'."
         )
     try:
-        value = _decompress(code, body)
+        value = _decompress(code, body, most_bytes)
     except Exception as error:  # the compressions' errors have no common root
         raise UnknownFormatError(f"The message does not unpack as {code}: {type(error).__name__}: {error}") from error
-    if len(value) > MOST_BYTES:
-        raise UnknownFormatError(f"The message unpacks to more than {MOST_BYTES} bytes. Send less in one message.")
+    if len(value) > most_bytes:
+        raise UnknownFormatError(f"The message unpacks to more than {most_bytes} bytes. Send less in one message.")
     return value
 
 
@@ -67,16 +68,16 @@ def _compress(code: str, value: bytes) -> bytes:
     return compressed
 
 
-def _decompress(code: str, body: bytes) -> bytes:
+def _decompress(code: str, body: bytes, most_bytes: int) -> bytes:
     """Unpack, but not much more than a message may have."""
     if code == GZIP:
         unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        value = unpacker.decompress(body, MOST_BYTES + 1)
-        if not unpacker.eof and len(value) <= MOST_BYTES:
+        value = unpacker.decompress(body, most_bytes + 1)
+        if not unpacker.eof and len(value) <= most_bytes:
             raise EOFError("it ends in the middle")
         return value
     with _zstandard().ZstdDecompressor(max_window_size=MOST_BYTES).stream_reader(body) as reader:
-        read: bytes = reader.read(MOST_BYTES + 1)
+        read: bytes = reader.read(most_bytes + 1)
     return read
 
 

@@ -1,4 +1,4 @@
-"""The tables: outbox, source, leases, backfills, presences, offsets, dead letters, and the embedded log."""
+"""The tables: outbox, source, leases, backfills, offsets, applied sequences, dead letters and their trail, the log."""
 
 from logpipe_signals.models.backfills import Backfill, BackfillKey
 from logpipe_signals.models.database_log import LogPartition, LogRecord
@@ -6,8 +6,10 @@ from logpipe_signals.models.dead_letters import DeadLetter
 from logpipe_signals.models.leases import Lease
 from logpipe_signals.models.offsets import AppliedSequence, Offset
 from logpipe_signals.models.outbox import OutboxRow
+from logpipe_signals.models.overview import Overview
 from logpipe_signals.models.presence import Presence
 from logpipe_signals.models.source import Source
+from logpipe_signals.models.trail import TrailEntry
 
 __all__ = [
     "AppliedSequence",
@@ -19,6 +21,8 @@ __all__ = [
     "LogRecord",
     "Offset",
     "OutboxRow",
+    "Overview",
     "Presence",
     "Source",
+    "TrailEntry",
 ]

@@ -112,6 +112,7 @@ class Backfill(models.Model):
     objects = BackfillQuerySet.as_manager()
 
     class Meta:
+        permissions = [("control_backfill", "Can start, pause, resume and cancel backfills")]
         indexes = [models.Index(fields=["state", "id"], name="logpipe_backfill_state")]
 
     def __str__(self) -> str:

@@ -58,6 +58,11 @@ class DeadLetter(TimeStampedModel):
 
     class Meta:
         verbose_name = "dead letter"
+        permissions = [
+            ("view_payload", "Can look at payloads, sensitive fields redacted"),
+            ("view_unredacted_payload", "Can look at and download whole payloads"),
+            ("replay_deadletter", "Can replay and skip dead letters"),
+        ]
         indexes = [
             models.Index(fields=["state", "side", "created"], name="logpipe_dead_letter_state"),
             models.Index(fields=["identity", "state"], name="logpipe_dead_letter_identity"),

@@ -20,6 +20,8 @@ from rest_framework.relations import PKOnlyObject
 from rest_framework.renderers import JSONRenderer
 
 from logpipe_signals.keys import pk_fields, pk_text, target_field
+from logpipe_signals.publishing.secrets import log_failure, secrets_of_instance
+from logpipe_signals.redaction import without
 from logpipe_signals.registry import Publication, SerializerClass
 
 logger = logging.getLogger(__name__)
@@ -45,31 +47,33 @@ def key_of(publication: Publication, instance: models.Model) -> str:
         return _key(publication, instance)
     except DatabaseError:
         raise  # The transaction is broken: whoever saves has to know.
-    except Exception:  # A serializer of the project may raise anything.
-        logger.exception("Publication %r cannot tell the key of a row; the relay will say so too.", publication.name)
+    except Exception as error:  # noqa: BLE001  (a serializer of the project may raise anything)
+        text = "Publication %r cannot tell the key of a row; the relay will say so too."
+        log_failure(logger, text, publication, instance, error)
         return ""
 
 
 def delete_payload(publication: Publication, instance: models.Model) -> bytes:
     """Return the outbox's JSON of what a delete message will hold, a member a version; an error has its own member."""
-    return _payload(publication, lambda cls: _represented(cls, publication.lookup_fields, instance))
+    return _payload(publication, instance, lambda cls: _represented(cls, publication.lookup_fields, instance))
 
 
 def change_payload(publication: Publication, instance: models.Model) -> bytes:
     """Return the outbox's JSON of a change that is its own message, a member a version; an error has its own member."""
-    return _payload(publication, lambda cls: cls(instance).data)
+    return _payload(publication, instance, lambda cls: cls(instance).data)
 
 
-def _payload(publication: Publication, represent: Callable[[SerializerClass], Any]) -> bytes:
+def _payload(publication: Publication, instance: models.Model, represent: Callable[[SerializerClass], Any]) -> bytes:
     members: dict[str, Any] = {}
     for serializer_class in publication.serializer_classes:
         try:
             rendered = JSONRenderer().render({version_label(serializer_class): represent(serializer_class)})
         except DatabaseError:
             raise
-        except Exception as error:  # The change goes on all the same: the relay sets it aside, with the reason.
-            logger.exception("Publication %r cannot serialise a row.", publication.name)
-            members[ERROR_MEMBER] = f"{version_label(serializer_class)}: {type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  (the change goes on: the relay sets it aside, with the reason)
+            log_failure(logger, "Publication %r cannot serialise a row.", publication, instance, error)
+            text = without(str(error), secrets_of_instance(publication, instance))
+            members[ERROR_MEMBER] = f"{version_label(serializer_class)}: {type(error).__name__}: {text}"
         else:
             members |= _parsed(rendered)
     return JSONRenderer().render(members)

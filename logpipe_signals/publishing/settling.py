@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 import random
-import traceback
 from collections.abc import Collection, Sequence
 
 from django.db import DatabaseError, InterfaceError, models, transaction
@@ -22,6 +21,8 @@ from logpipe_signals.models.outbox import Operation, OutboxQuerySet
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes
 from logpipe_signals.publishing.messages import Outgoing
+from logpipe_signals.publishing.secrets import secrets_of
+from logpipe_signals.redaction import Secrets, traceback_of, without
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +105,11 @@ class Settlement:
         self._bury(outgoing, Parked("An earlier change of this row is a dead letter."), DeadLetterState.PARKED)
 
     def _bury(self, outgoing: Outgoing, error: Exception, state: DeadLetterState) -> bool:
+        secrets = secrets_of(outgoing, self.using)
         with transaction.atomic(using=self.using):
             if not self.retire(outgoing.rows):
                 return False
-            _letter(outgoing, error, state).save(using=self.using)
+            _letter(outgoing, error, state, secrets).save(using=self.using)
         return True
 
     def _outbox(self) -> OutboxQuerySet:
@@ -178,8 +180,8 @@ def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
     return found
 
 
-def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> DeadLetter:
-    """Return one letter a change; its bytes are those of the first version."""
+def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState, secrets: Secrets) -> DeadLetter:
+    """Return one letter a change; its bytes are those of the first version, complete, its texts without secrets."""
     last = outgoing.rows[-1]
     message = outgoing.messages[0] if outgoing.messages else None
     return DeadLetter(
@@ -196,7 +198,7 @@ def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState) -> Dea
         value=message.value if message else None,
         headers=[[name, base64.b64encode(value).decode()] for name, value in message.headers] if message else [],
         reason=type(error).__name__[:64],
-        error=storable(str(error)),
-        traceback=storable("".join(traceback.format_exception(error))),
+        error=storable(without(str(error), secrets)),
+        traceback=storable(traceback_of(error, secrets)),
         attempts=last.attempts + 1,
     )
