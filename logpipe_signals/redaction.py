@@ -85,6 +85,8 @@ def _redacted_member(value: Any, paths: Paths) -> Any:
 
 
 def _secrets(message: Any, paths: Paths) -> Iterator[str]:
+    if not paths:
+        return
     if isinstance(message, list | tuple):
         for each in message:
             yield from _secrets(each, paths)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -65,8 +66,10 @@ class DeadLetterAdmin(LookOnlyAdmin):
             text = f"{count} are too many to be {what} from here. Use manage.py replay_dead_letters, or select fewer."
             self.message_user(request, text, messages.ERROR)
             return
+        waiting = list(letters.filter(state__in=repair.WAITING).defer("value", "payload", "headers", "traceback"))
         self._tell(request, act(request, letters), what)
-        self.log_change(request, letters.first() or DeadLetter(), f"{count} dead letters: {what}.") if count else None
+        # For the site's list of recent actions; the trail says more.
+        LogEntry.objects.log_actions(request.user.pk, waiting, CHANGE, f"{what.capitalize()}: see its trail.")
 
     def _tell(self, request: HttpRequest, done: repair.Repaired, what: str) -> None:
         if done.closed:

@@ -62,7 +62,10 @@ class Payload:
         if self.body is None:
             return ""
         body = self.body if whole else {**self.body, "message": redacted(self.body["message"], self.paths)}
-        return json.dumps(body, indent=2, ensure_ascii=False, default=_as_text)
+        try:
+            return json.dumps(body, indent=2, ensure_ascii=False, default=_as_text)
+        except (RecursionError, TypeError):  # as deep as a parser takes is deeper than a page can show
+            return ""
 
     def kept(self, *, whole: bool) -> str:
         """Return what capture kept of a deleted row or of a change, indented."""

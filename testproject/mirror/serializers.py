@@ -18,6 +18,7 @@ class PersonCopySerializer(serializers.ModelSerializer):
     MESSAGE_TYPE = "person"
     VERSION = 1
     KEY_FIELD = "uuid"
+    SENSITIVE_FIELDS = ["email"]
 
     class Meta:
         model = PersonCopy

@@ -11,6 +11,7 @@ class PersonSerializer(serializers.ModelSerializer):
     MESSAGE_TYPE = "person"
     VERSION = 1
     KEY_FIELD = "uuid"
+    SENSITIVE_FIELDS = ["email"]
 
     class Meta:
         model = Person
