@@ -69,7 +69,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
         waiting = list(letters.filter(state__in=repair.WAITING).defer("value", "payload", "headers", "traceback"))
         self._tell(request, act(request, letters), what)
         # For the site's list of recent actions; the trail says more.
-        LogEntry.objects.log_actions(request.user.pk, waiting, CHANGE, f"{what.capitalize()}: see its trail.")
+        LogEntry.objects.log_actions(request.user.pk or 0, waiting, CHANGE, f"{what.capitalize()}: see its trail.")
 
     def _tell(self, request: HttpRequest, done: repair.Repaired, what: str) -> None:
         if done.closed:

@@ -109,7 +109,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     left = max(0, round(seconds))
-    parts = []
+    parts: list[str] = []
     for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if left >= size or (name == "s" and not parts):
             parts.append(f"{left // size} {name}")

@@ -26,6 +26,12 @@ def no_relay(logpipe_settings: Any) -> None:
 
 
 @pytest.fixture
+def admin_user(db: None) -> User:
+    """Return a superuser; hashing a password would take longer than the test."""
+    return User.objects.create(username="admin", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
 def admin(admin_user: User, client: Client) -> Client:
     client.force_login(admin_user)
     return client
@@ -36,7 +42,7 @@ def somebody(db: None) -> Somebody:
     """Return a function that logs somebody in who has these permissions only."""
 
     def log_in(*codenames: str) -> Client:
-        user = User.objects.create_user("somebody", is_staff=True)
+        user = User.objects.create(username="somebody", is_staff=True)
         user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
         assert user.user_permissions.count() == len(codenames)
         client = Client()
