@@ -13,6 +13,7 @@ from django.core import checks
 from logpipe_signals.checks.databases import check_commits, check_databases, check_routers
 from logpipe_signals.checks.publications import check_publications
 from logpipe_signals.checks.schemas import check_schemas
+from logpipe_signals.checks.sensitive import check_sensitive_fields
 from logpipe_signals.checks.settings import check_deployment, check_settings
 from logpipe_signals.checks.subscriptions import check_subscriptions
 
@@ -21,6 +22,7 @@ TAG = "logpipe_signals"
 checks.register(check_publications, TAG)
 checks.register(check_subscriptions, TAG)
 checks.register(check_schemas, TAG)
+checks.register(check_sensitive_fields, TAG)
 checks.register(check_settings, TAG)
 checks.register(check_routers, TAG)
 checks.register(check_commits, TAG)
@@ -34,6 +36,7 @@ __all__ = [
     "check_publications",
     "check_routers",
     "check_schemas",
+    "check_sensitive_fields",
     "check_settings",
     "check_subscriptions",
 ]
