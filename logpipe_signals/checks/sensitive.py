@@ -37,8 +37,8 @@ def _misspelt(serializer_class: Any) -> Iterator[CheckMessage]:
         first = str(declared).partition(".")[0]
         if names is not None and first not in names:
             yield Error(
-                f"SENSITIVE_FIELDS of {serializer_class.__qualname__} names {declared!r}, and it has no field {first!r}: "
-                "nothing would be redacted.",
+                f"SENSITIVE_FIELDS of {serializer_class.__qualname__} names {declared!r}, and it has no field {first!r}"
+                ": nothing would be redacted.",
                 hint=f"Name its fields ({', '.join(names)}), nested ones with dots: 'address.street'.",
                 obj=serializer_class,
                 id="logpipe_signals.E040",
@@ -49,8 +49,8 @@ def _in_the_key(serializer_class: Any) -> Iterator[CheckMessage]:
     key_field = getattr(serializer_class, "KEY_FIELD", None)
     if key_field in declared_fields(serializer_class):
         yield checks.Warning(
-            f"{serializer_class.__qualname__} calls its KEY_FIELD {key_field!r} sensitive, but a message's key stands in "
-            "the outbox, in logs, in identities and on the topic as it is.",
+            f"{serializer_class.__qualname__} calls its KEY_FIELD {key_field!r} sensitive, but a message's key stands "
+            "in the outbox, in logs, in identities and on the topic as it is.",
             hint="Choose a KEY_FIELD that gives nothing away, such as a UUID.",
             obj=serializer_class,
             id="logpipe_signals.W040",
