@@ -29,8 +29,9 @@ class DeadLetter(TimeStampedModel):
     """
     A message set aside.
 
-    A publisher's has `publication` and `object_id` (and bytes when it could be serialised), a consumer's `group`,
-    `partition` and `offset`. `headers` is a list of [name, base64 of the value].
+    A publisher's has `publication` and `object_id` (and bytes when it could be serialised), and its `offset` is the
+    place that it had in the outbox; a consumer's has `group`, `partition` and `offset`. `headers` is a list of
+    [name, base64 of the value].
     """
 
     side = models.CharField(max_length=10, choices=Side)

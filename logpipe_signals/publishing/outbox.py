@@ -32,6 +32,7 @@ class Intent:
 
     key:     The message key; "" when it cannot be told, and the primary key chooses the lane.
     payload: For a delete or retraction, what its message will hold.
+    place:   The id of its row, where it had one before.
     """
 
     publication: Publication
@@ -39,6 +40,7 @@ class Intent:
     key: str
     operation: str = Operation.UPSERT
     payload: bytes | None = None
+    place: int | None = None
 
     @property
     def lane_key(self) -> str:
@@ -94,8 +96,9 @@ def write(using: str, intents: Sequence[Intent]) -> None:
     lanes = lane_count(using)
     rows = [(intent, lane_of(intent.publication.topic, intent.lane_key, lanes)) for intent in intents]
     with woken(using, {lane for _, lane in rows}):
-        for some in _chunks(rows):
+        for some in _chunks([row for row in rows if row[0].place is None]):
             _insert(using, some)
+        _put_back(using, [row for row in rows if row[0].place is not None])
 
 
 @contextmanager
@@ -125,6 +128,12 @@ def _insert(using: str, rows: Sequence[tuple[Intent, int]]) -> None:
     parameters = chain.from_iterable(_values(intent, lane) for intent, lane in rows)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {values}", list(parameters))  # noqa: S608  (own names)
+
+
+def _put_back(using: str, rows: Sequence[tuple[Intent, int]]) -> None:
+    for intent, lane in rows:
+        values = dict(zip(COLUMNS, _values(intent, lane), strict=True))
+        OutboxRow.objects.using(using).create(id=intent.place, **values)
 
 
 def _values(intent: Intent, lane: int) -> tuple[Any, ...]:

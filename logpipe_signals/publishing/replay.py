@@ -2,7 +2,8 @@
 Replay of a publisher's dead letters, once the cause is mended: they go back into the outbox, and the relay sends them.
 
 Of a publication of states that is one message, however many letters there are: the relay reads what the row is now.
-Changes go back one by one, in their order, those parked behind the first one too.
+Changes go back one by one, in their order, those parked behind the first one too; each to the place that it had, since
+later changes of its row may stand in the outbox by now.
 """
 
 from __future__ import annotations
@@ -45,17 +46,22 @@ def skip(letters: models.QuerySet[DeadLetter]) -> int:
 
 
 def _replay_row(using: str, publication: str, object_id: str) -> int:
-    letters = list(_of_row(using, publication, object_id).select_for_update().order_by("pk"))
-    outbox.write(using, [_intent(letter) for letter in letters])
-    DeadLetter.objects.using(using).filter(pk__in=[letter.pk for letter in letters]).update(
-        state=DeadLetterState.REPLAYED
-    )
-    return len(letters)
+    replayed = 0
+    # A relay that parked one more while we waited for its lock has added to them.
+    while letters := list(_of_row(using, publication, object_id).select_for_update().order_by("pk")):
+        outbox.write(using, [_intent(letter) for letter in letters])
+        DeadLetter.objects.using(using).filter(pk__in=[letter.pk for letter in letters]).update(
+            state=DeadLetterState.REPLAYED
+        )
+        replayed += len(letters)
+    return replayed
 
 
 def _intent(letter: DeadLetter) -> outbox.Intent:
+    publication = publications[letter.publication]
     return outbox.Intent(
-        publication=publications[letter.publication],
+        place=int(letter.offset) if letter.offset and publication.options.payload == "change" else None,
+        publication=publication,
         object_id=letter.object_id,
         key=bytes(letter.key or b"").decode(),
         operation=letter.operation,

@@ -101,8 +101,16 @@ class Settlement:
         )
 
     def park(self, outgoing: Outgoing) -> None:
-        """Keep a change behind the dead letter of its row."""
-        self._bury(outgoing, Parked("An earlier change of this row is a dead letter."), DeadLetterState.PARKED)
+        """Keep a change behind the dead letters of its row; if they were replayed meanwhile it stays where it is."""
+        with transaction.atomic(using=self.using):
+            behind = DeadLetter.objects.using(self.using).filter(
+                side=Side.PUBLISHER,
+                state__in=[DeadLetterState.OPEN, DeadLetterState.PARKED],
+                publication=outgoing.publication.name,
+                object_id=outgoing.object_id,
+            )
+            if list(behind.select_for_update().values_list("pk", flat=True)):
+                self._bury(outgoing, Parked("An earlier change of this row is a dead letter."), DeadLetterState.PARKED)
 
     def _bury(self, outgoing: Outgoing, error: Exception, state: DeadLetterState) -> bool:
         secrets = secrets_of(outgoing, self.using)
@@ -189,6 +197,7 @@ def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState, secret
         state=state,
         topic=outgoing.publication.topic,
         publication=outgoing.publication.name,
+        offset=str(last.id),
         object_id=outgoing.object_id,
         identity=outgoing.identity[:255],
         sequence=outgoing.sequence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
 
@@ -13,8 +13,10 @@ from logpipe_signals.backend.base import Message
 from logpipe_signals.exceptions import MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState
+from logpipe_signals.publishing.messages import Outgoing
 from logpipe_signals.publishing.relay import Relay
 from logpipe_signals.publishing.replay import replay, skip
+from logpipe_signals.publishing.settling import Settlement
 from logpipe_signals.registry import Publication, publications
 from testproject.people.models import Person
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
@@ -99,6 +101,41 @@ def test_a_skipped_change_lets_those_behind_it_go(relay: Relay, log: ScriptedPro
     relay.drain()
 
     assert names(log) == ["b", "c"]
+
+
+@pytest.mark.usefixtures("changes")
+@pytest.mark.parametrize(("mend", "first"), [(replay, "a"), (skip, "b")])
+def test_what_is_replayed_stays_before_later_changes_of_its_row(
+    relay: Relay, log: ScriptedProducer, mend: Callable[..., int], first: str
+) -> None:
+    person = stuck(relay, log, "a", "b", "c")
+    person.first_name = "d"
+    person.save()
+
+    mend(DeadLetter.objects.filter(state=DeadLetterState.OPEN))
+    relay.drain()
+
+    assert names(log) == list("abcd"["abcd".index(first) :])
+
+
+@pytest.mark.usefixtures("changes")
+def test_a_change_is_not_parked_behind_what_was_replayed_meanwhile(
+    relay: Relay, log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = stuck(relay, log, "a", "b")
+    person.first_name = "c"
+    person.save()
+    park = Settlement.park
+
+    def replayed_meanwhile(settlement: Settlement, outgoing: Outgoing) -> None:
+        replay(DeadLetter.objects.all())
+        park(settlement, outgoing)
+
+    monkeypatch.setattr(Settlement, "park", replayed_meanwhile)
+    relay.drain()
+
+    assert names(log) == ["a", "b", "c"]
+    assert not DeadLetter.objects.exclude(state=DeadLetterState.REPLAYED).exists()
 
 
 def test_replaying_twice_sends_once(relay: Relay, log: ScriptedProducer) -> None:
