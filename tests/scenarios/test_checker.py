@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scenarios.checker import Change, Entry, Verdict, judge
+from tests.scenarios.checker import Change, Entry, Verdict, canonical, judge
+from tests.scenarios.each_change import judge_each
+from tests.scenarios.shown import judge_shown
 
 ROW = "person:1"
 
@@ -140,3 +142,79 @@ def test_checker_finds_any_two_messages_that_changed_places(states: int, seed: i
     log[first], log[second] = log[second], log[first]
 
     assert rules_broken(changes, log) & {"out_of_order", "unfinished"}
+
+
+# --- each change a message --------------------------------------------------------------------------------------------
+
+
+def test_checker_of_changes_passes_every_write_in_order_and_copies_side_by_side() -> None:
+    changes = [wrote(1, "x", transaction=7), wrote(2, "y", before="a", transaction=7), wrote(3, None, before="a")]
+
+    assert judge_each(changes, [sent(1, "x"), sent(2, "y"), sent(3, None)]) == []
+    assert judge_each(changes, [sent(1, "x"), sent(2, "x"), sent(3, "y"), sent(4, None), sent(5, None)]) == []
+
+
+@given(states=st.integers(2, 12), seed=st.integers(0, 2**32))
+def test_checker_of_changes_finds_one_that_is_missing_or_came_early(states: int, seed: int) -> None:
+    chance = random.Random(seed)
+    changes = [wrote(n, f"s{n}", before="a" if n > 1 else None) for n in range(1, states + 1)]
+    log = [sent(n, f"s{n}") for n in range(1, states + 1)]
+    place = chance.randrange(states)
+    first, second = sorted(chance.sample(range(states), 2))
+    early = [*log[:first], log[second], *log[first:]]
+
+    assert judge_each(changes, log) == []
+    assert judge_each(changes, log[:place] + log[place + 1 :])
+    assert judge_each(changes, early)
+
+
+def test_checker_of_changes_asks_that_a_row_waits_behind_what_cannot_be_told() -> None:
+    changes = [wrote(1, "x"), wrote(2, "poison", before="a"), wrote(3, "y", before="a")]
+
+    def is_poison(state: str) -> bool:
+        return state == "poison"
+
+    assert judge_each(changes, [sent(1, "x")], waiting={ROW: 1}, untold=is_poison) == []
+    assert judge_each(changes, [sent(1, "x"), sent(2, "y")], untold=is_poison) == []
+    assert judge_each(changes, [sent(1, "x"), sent(2, "y")], waiting={ROW: 1}, untold=is_poison)
+    assert judge_each(changes, [sent(1, "x")], untold=is_poison)
+
+
+def test_checker_of_changes_refuses_what_came_late_by_its_sequence() -> None:
+    changes = [wrote(1, "x"), wrote(2, "y", before="a")]
+    late = [sent(2, "x", offset=1), sent(3, "y", offset=2), sent(1, "x", offset=3)]
+
+    assert judge_each(changes, late, strict=False) == []
+    assert judge_each(changes, late, strict=True)
+
+
+# --- what a row shows -------------------------------------------------------------------------------------------------
+
+SHELF = "shelf:3"
+
+
+def named(number: int, name: str) -> Change:
+    return wrote(number, canonical({"name": name}), key="3", before="3" if number > 1 else None, row=SHELF)
+
+
+def shows(sequence: int, name: str) -> Entry:
+    return sent(sequence, canonical({"shelf": name}), row="book:5")
+
+
+def broken(entries: Sequence[Entry], *, last: str) -> set[str]:
+    parts = [named(1, "old"), named(2, "new")]
+    found = judge_shown(
+        parts, entries, lambda body: {SHELF: canonical({"name": body["shelf"]})}, {"book:5": {"shelf": last}}
+    )
+    return {violation.rule for violation in found}
+
+
+def test_checker_of_what_is_shown_passes_what_was_committed_in_order_and_is_true_at_last() -> None:
+    assert broken([shows(1, "old"), shows(2, "old"), shows(3, "new")], last="new") == set()
+
+
+def test_checker_of_what_is_shown_finds_what_was_undone_went_back_or_stayed_old() -> None:
+    assert broken([shows(1, "undone"), shows(2, "new")], last="new") == {"never_committed"}
+    assert "out_of_order" in broken([shows(1, "new"), shows(2, "old"), shows(3, "new")], last="new")
+    assert broken([shows(1, "old")], last="new") == {"shows_old"}
+    assert broken([], last="new") == {"shows_old"}

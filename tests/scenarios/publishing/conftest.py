@@ -41,12 +41,17 @@ def started() -> Iterator[Callable[[Any], Any]]:
 
 
 @pytest.fixture(scope="session")
-def postgres(started: Callable[[Any], Any]) -> PostgresServer:
+def postgres(started: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
     """Return a PostgreSQL with a migrated and audited template in it."""
     server: PostgresServer = started(PostgresServer())
     url = server.create_database(TEMPLATE)
-    migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-    subprocess.run(migrate, cwd=ROOT, env={**os.environ, **process_environment(url)}, check=True)
+    migrations = tmp_path_factory.mktemp("migrations") / "scenario_migrations"
+    migrations.mkdir()
+    (migrations / "__init__.py").touch()
+    environment = {**os.environ, **process_environment(url), "PYTHONPATH": f"{ROOT}{os.pathsep}{migrations.parent}"}
+    for command in (["makemigrations", "publishing_scenarios"], ["migrate"]):
+        arguments = [sys.executable, "manage.py", *command, "--verbosity=0"]
+        subprocess.run(arguments, cwd=ROOT, env=environment, check=True)
     audit.install(url)
     return server
 
@@ -68,12 +73,12 @@ def broker(started: Callable[[Any], Any]) -> KafkaBroker:
     return kafka
 
 
-@pytest.fixture(params=["database", "kafka"])
+@pytest.fixture(params=["database", "confluent"])
 def log(request: pytest.FixtureRequest, database: str) -> Log:
-    """Return a log: the embedded one, and Kafka."""
+    """Return a log: the embedded one, and Kafka by the client that all other scenarios do not use."""
     if request.param == "database":
         return DatabaseLog(database)
-    return KafkaLog(request.getfixturevalue("broker").bootstrap_servers)
+    return KafkaLog(request.getfixturevalue("broker").bootstrap_servers, client=request.param)
 
 
 @pytest.fixture

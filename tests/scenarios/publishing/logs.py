@@ -1,10 +1,10 @@
-"""The whole log of people, read afterwards and by other means than the package's own."""
+"""The whole log, topic by topic, read afterwards and by other means than the package's own."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.scenarios.checker import Entry, canonical
 
 TOPIC = "people"
+TOPICS = (TOPIC, "accounts", "books", "meters")
 READ_SECONDS = 60
 
 
@@ -27,7 +28,7 @@ class Log(Protocol):
     def begin(self) -> None:
         """What stands on it by now belongs to another scenario."""
 
-    def read(self) -> list[Entry]:
+    def read(self, topic: str = TOPIC) -> list[Entry]:
         """Return every message since, each partition in order."""
 
 
@@ -43,14 +44,14 @@ class DatabaseLog:
     def begin(self) -> None:
         """Each scenario has a database of its own."""
 
-    def read(self) -> list[Entry]:
+    def read(self, topic: str = TOPIC) -> list[Entry]:
         """Return every message."""
         with psycopg.connect(self._url) as connection:
             found = connection.execute(
                 """SELECT part.number, record."offset", record.key, record.value, record.headers
                 FROM logpipe_signals_logrecord record JOIN logpipe_signals_logpartition part
                 ON part.id = record.partition_id WHERE part.topic = %s ORDER BY part.number, record."offset" """,
-                [TOPIC],
+                [topic],
             ).fetchall()
         return [entry(str(p), offset, key, value, dict(headers)) for p, offset, key, value, headers in found]
 
@@ -62,33 +63,35 @@ class KafkaLog:
     Args:
         bootstrap_servers: For us, straight.
         through: For the relays, perhaps through a proxy.
+        client: The relays' backend.
     """
 
-    name = "kafka"
-
-    def __init__(self, bootstrap_servers: str, *, through: str | None = None) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, through: str | None = None, client: Literal["kafka", "confluent"] = "kafka"
+    ) -> None:
+        self.name = client
         self._servers = bootstrap_servers.split(",")
         self._begin: dict[Any, int] = {}
-        self.environment = {"LOGPIPE_BACKEND": "kafka", "KAFKA_BOOTSTRAP_SERVERS": through or bootstrap_servers}
+        self.environment = {"LOGPIPE_BACKEND": client, "KAFKA_BOOTSTRAP_SERVERS": through or bootstrap_servers}
 
     def begin(self) -> None:
         """Remember where it ends now."""
         consumer = self._consumer()
         try:
-            self._begin = consumer.end_offsets(self._partitions(consumer))
+            self._begin = consumer.end_offsets([p for topic in TOPICS for p in self._partitions(consumer, topic)])
         finally:
             consumer.close()
 
-    def read(self) -> list[Entry]:
+    def read(self, topic: str = TOPIC) -> list[Entry]:
         """Return every message since."""
         consumer = self._consumer()
         try:
-            return sorted(self._records(consumer), key=lambda entry: (entry.partition, entry.offset))
+            return sorted(self._records(consumer, topic), key=lambda entry: (entry.partition, entry.offset))
         finally:
             consumer.close()
 
-    def _records(self, consumer: KafkaConsumer) -> Iterable[Entry]:
-        partitions = self._partitions(consumer)
+    def _records(self, consumer: KafkaConsumer, topic: str) -> Iterable[Entry]:
+        partitions = self._partitions(consumer, topic)
         consumer.assign(partitions)
         for partition in partitions:
             consumer.seek(partition, self._begin.get(partition, 0))
@@ -107,8 +110,8 @@ class KafkaLog:
             isolation_level="read_committed",
         )
 
-    def _partitions(self, consumer: KafkaConsumer) -> list[TopicPartition]:
-        return [TopicPartition(TOPIC, number) for number in sorted(consumer.partitions_for_topic(TOPIC) or ())]
+    def _partitions(self, consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 def entry(partition: str, offset: int, key: bytes, value: bytes | None, headers: Mapping[str, str]) -> Entry:

@@ -8,7 +8,10 @@ import os
 from testproject.settings import *  # noqa: F403
 from testproject.settings import INSTALLED_APPS, LOGPIPE
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.scenarios.publishing"]
+INSTALLED_APPS = [*INSTALLED_APPS, "pgtrigger", "tests.scenarios.publishing"]
+
+# Made by `makemigrations` for each run, so that what carries the triggers is what a project would have.
+MIGRATION_MODULES = {"publishing_scenarios": "scenario_migrations"}
 
 LOGPIPE = {
     **LOGPIPE,

@@ -44,7 +44,9 @@ def world_without(database: str, make_world: Callable[..., World]) -> Callable[.
     """Return a function that makes a world without one of the promises; its few rows are a crowd."""
 
     def make(mutation: str, *options: str) -> World:
-        return make_world(log=DatabaseLog(database), mutation=mutation, writer_options=["--keep-keys", *options])
+        return make_world(
+            log=DatabaseLog(database), mutation=mutation, writer_options=["--keep-keys", "--style", "people", *options]
+        )
 
     return make
 

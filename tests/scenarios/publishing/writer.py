@@ -4,6 +4,7 @@ A writer: does to people what applications do, from a seed, until it is told to 
     python -m tests.scenarios.publishing.writer --seed 7 --name w1 --rows 40
 
 Several of them write the same rows. Every write puts a new text into `email`, so that no two states of a row are equal.
+What it does to the scenarios' other models stands in `others`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import django
+import psycopg
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 
-
-class _ChangedMindError(Exception):
-    """Rolls a transaction back."""
+from tests.scenarios.publishing.undo import ChangedMindError
 
 
 class Writer:
@@ -35,12 +35,23 @@ class Writer:
         rows: How many primary keys there are; few of them make a crowd.
         keys: How many message keys there are: few change hands, of many each is given up for good.
         pause_seconds: The longest pause between two writes.
-        style: `mixed`; `plain`, nothing but saves in autocommit; `keys`, above all keys that change hands.
+        style: `mixed`; `people`, the same without the other models; `plain`, nothing but saves in autocommit; `keys`,
+            above all keys that change hands.
+        poison: Now and then a meter gets what no message can be made of.
         keep_keys: Every row has one key for ever.
     """
 
     def __init__(
-        self, *, name: str, seed: int, rows: int, keys: int, pause_seconds: float, style: str, keep_keys: bool
+        self,
+        *,
+        name: str,
+        seed: int,
+        rows: int,
+        keys: int,
+        pause_seconds: float,
+        style: str,
+        keep_keys: bool,
+        poison: bool,
     ) -> None:
         from testproject.people.models import Person
 
@@ -51,6 +62,8 @@ class Writer:
         self.keys = keys
         self.pause_seconds = pause_seconds
         self.keep_keys = keep_keys
+        self.poison = poison
+        self.url = os.environ["DATABASE_URL"]
         self.written = 0
         self._actions, self._weights = zip(*self._choice(style), strict=True)
 
@@ -60,17 +73,24 @@ class Writer:
             action: Callable[[Writer], None] = self.chance.choices(self._actions, self._weights)[0]
             try:
                 action(self)
-            except (IntegrityError, _ChangedMindError, self.model.DoesNotExist):
+            except (IntegrityError, ChangedMindError, ObjectDoesNotExist, psycopg.IntegrityError):
                 continue
-            except (DatabaseError, InterfaceError):
+            except (DatabaseError, InterfaceError, psycopg.Error):
                 connection.close()
                 time.sleep(0.1)
 
     def _choice(self, style: str) -> list[Action]:
-        if style != "mixed":
+        if style in ("plain", "keys"):
             return {"plain": PLAIN, "keys": KEYS}[style]
-        actions = ACTIONS if self.keep_keys else ACTIONS + CHANGES_OF_KEYS
-        return [*actions, (bulk, 8)] if _bulk_is_captured(self.model) else actions
+        people = [*ACTIONS, *([] if self.keep_keys else CHANGES_OF_KEYS), (bulk, 8)]
+        if style == "people":
+            return people
+        from tests.scenarios.publishing import others
+
+        if style in ("accounts", "books", "meters"):
+            return list(getattr(others, style.upper()))
+        poisoned = others.POISONED if self.poison else []
+        return [*people, *others.ACCOUNTS, *others.BOOKS, *others.METERS, *poisoned]
 
     # --- what the actions are made of ---------------------------------------------------------------------------
 
@@ -184,7 +204,7 @@ def roll_back(w: Writer) -> None:
     with transaction.atomic():
         for row_id in w.row_ids():
             w.save(row_id)
-        raise _ChangedMindError
+        raise ChangedMindError
 
 
 def roll_back_a_savepoint(w: Writer) -> None:
@@ -195,8 +215,8 @@ def roll_back_a_savepoint(w: Writer) -> None:
             with transaction.atomic():
                 for row_id in [first, *others]:
                     w.save(row_id)
-                raise _ChangedMindError
-        except _ChangedMindError:
+                raise ChangedMindError
+        except ChangedMindError:
             pass
         if others and w.chance.random() < 0.5:
             w.save(others[0])
@@ -230,11 +250,6 @@ def bulk(w: Writer) -> None:
         case _:
             people = [w.model(pk=row_id, uuid=w.key(row_id), **w.values()) for row_id in ids]
             w.model.objects.bulk_create(people, ignore_conflicts=True)
-
-
-def _bulk_is_captured(model: Any) -> bool:
-    """Tell whether the model's manager captures set-wise writes; a plain one does not, and a check warns of it."""
-    return any(kind.__module__.startswith("logpipe_signals.") for kind in type(model.objects.all()).__mro__)
 
 
 Action = tuple[Callable[[Writer], None], int]
@@ -276,8 +291,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--keys", type=int, default=80)
     parser.add_argument("--pause-seconds", type=float, default=0.02)
-    parser.add_argument("--style", choices=["mixed", "plain", "keys"], default="mixed")
+    parser.add_argument(
+        "--style", choices=["mixed", "people", "plain", "keys", "accounts", "books", "meters"], default="mixed"
+    )
     parser.add_argument("--keep-keys", action="store_true")
+    parser.add_argument("--poison", action="store_true")
     given = parser.parse_args()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -290,6 +308,7 @@ def main() -> None:
         pause_seconds=given.pause_seconds,
         style=given.style,
         keep_keys=given.keep_keys,
+        poison=given.poison,
     )
     writer.run(stop)
 
