@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.deletion import Collector
 
 from logpipe_signals.publishing import before, outbox, triggers
@@ -46,6 +46,7 @@ class Departure:
         for model, collected in collector.data.items():
             instances = [instance for instance in collected if not opted_out(instance)]
             pks = [instance.pk for instance in instances]
+            _lock_moving(model, pks, self.using)
             publish_showing(model, pks, self.using)
             for publication, leaving in departing(model, instances, self.using):
                 self._gone += [outbox.delete(publication, instance, self.using) for instance in leaving]
@@ -97,7 +98,21 @@ def publish_showing(model: Model, pks: list[Any], using: str, *, moved: bool = F
             continue
         if publishable([shown.publication]):
             for start in range(0, len(pks), before.ROWS_A_READ):
-                shown.publish_all(own_pks(shown.model, model, pks[start : start + before.ROWS_A_READ], using), using)
+                some = own_pks(shown.model, model, pks[start : start + before.ROWS_A_READ], using)
+                if written:
+                    shown.publish_written(some, using)
+                else:
+                    shown.publish_now(some, using)
+
+
+def _lock_moving(model: Model, pks: list[Any], using: str) -> None:
+    """Keep rows that may move as they are: who shows them is asked next, and has to be right until they are gone."""
+    plan = plan_for(model)
+    if plan is None or not any(shown.moves for shown in plan.shown):
+        return
+    rows = concrete_of(model)._base_manager.using(using).only("pk").order_by("pk")
+    for start in range(0, len(pks), before.ROWS_A_READ) if connections[using].features.has_select_for_update else ():
+        list(before.locked(rows.filter(pk__in=pks[start : start + before.ROWS_A_READ]), using))
 
 
 def own_pks(model: Model, written: Model, pks: list[Any], using: str) -> list[Any]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.signals import m2m_changed
 
-from logpipe_signals.publishing import plans, setwise
+from logpipe_signals.publishing import plans, setwise, showing
 from logpipe_signals.publishing.related import Link
 from logpipe_signals.publishing.suspend import opted_out, publishable
 from logpipe_signals.publishing.transactions import atomic_once
@@ -49,8 +49,23 @@ def _publish(
     """Publish what shows the link; `near`: the instance is on the near side, and the links' others are in pk_set."""
     with atomic_once(using):
         if near and action in DONE and (pk_set or action == "post_clear"):
-            setwise.publish(link.publication, using, **{link.holder: instance.pk})
+            _publish_holders(link, [instance.pk], using)
         elif not near and action == "pre_clear":
+            _keep_links_away(instance, using)
             setwise.publish(link.publication, using, **{link.far: instance.pk})
         elif not near and action in DONE and pk_set:
-            setwise.publish(link.publication, using, **{f"{link.holder}__in": pk_set})
+            _publish_holders(link, sorted(pk_set), using)
+
+
+def _keep_links_away(instance: models.Model, using: str) -> None:
+    """Let no other session link to the row now: the link would be cleared by who did not see it."""
+    if connections[using].features.has_select_for_update:
+        rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+        rows.select_for_update().values_list("pk", flat=True).first()
+
+
+def _publish_holders(link: Link, pks: list[Any], using: str) -> None:
+    if link.holder == "pk":
+        setwise.publish(link.publication, using, pk__in=pks)
+    else:
+        showing.publish(link.publication, using, link.near, link.holder, pks)

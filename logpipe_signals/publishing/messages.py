@@ -63,6 +63,8 @@ class Batch:
     needless: list[ClaimedRow] = field(default_factory=list)
     parked: list[Outgoing] = field(default_factory=list)
     """Changes behind a dead letter of their row."""
+    enqueued: bool = False
+    """Whether there are new rows in the outbox: those that show what was changed."""
 
     def add(self, other: Batch) -> None:
         """Take over what became of other rows."""
@@ -70,6 +72,7 @@ class Batch:
         self.moved += other.moved
         self.needless += other.needless
         self.parked += other.parked
+        self.enqueued |= other.enqueued
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,23 @@ What is shown with a row: a change of it publishes the rows that show it, found 
 
     @publishes("orders", OrderSerializer, related=["address", "lines__product"])
 
-A change of an Address publishes the orders at it, a change of a Product those with a line of it. Where the link is in
-the changed row itself (a line moves from one order to another) the rows are looked for before the change and after it;
-a deleted row's before it goes. The links of many-to-many fields are `m2m`'s.
+A change of an Address publishes the orders at it, a change of a Product those with a line of it; who that is is looked
+up after the commit (see showing). Where the link is in the changed row itself (a line moves from one order to another)
+the rows are looked for at once, before the change and after it; a deleted row's before it goes. The links of
+many-to-many fields are `m2m`'s.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
-from logpipe_signals.publishing import setwise
-from logpipe_signals.publishing.reading import pk_of
+from logpipe_signals.publishing import setwise, showing
 from logpipe_signals.registry import Publication
 
 Model = type[models.Model]
@@ -42,13 +42,16 @@ class Shown:
     moves: bool = False
     link_alone: bool = False
 
-    def publish(self, instance: models.Model, using: str) -> None:
-        """Publish the rows that show this one."""
-        setwise.publish(self.publication, using, **{self.lookup: pk_of(self.model, instance)})
+    def publish_now(self, pks: Sequence[Any], using: str) -> None:
+        """Publish the rows that show any of these by now, each once: before they are written, or deleted."""
+        setwise.publish(self.publication, using, **{f"{self.lookup}__in": list(pks)})
 
-    def publish_all(self, pks: Any, using: str) -> None:
-        """Publish the rows that show any of these, each once."""
-        setwise.publish(self.publication, using, **{f"{self.lookup}__in": pks})
+    def publish_written(self, pks: Sequence[Any], using: str) -> None:
+        """Publish the rows that show any of these, which were written and so are locked."""
+        if self.moves and "__" not in self.lookup:
+            self.publish_now(pks, using)  # Who shows them is told by their own columns.
+        else:
+            showing.publish(self.publication, using, self.model, self.lookup, pks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +60,15 @@ class Link:
     A many-to-many relation on the way to what is shown.
 
     through: Its table.
-    holder:  Lookup from the publication's model to the rows on the near side of it.
+    near:    The model of the rows on its near side.
+    holder:  Lookup from the publication's model to those rows.
     far:     Lookup to those on the far side.
     reverse: The near side is the one that the field points to.
     """
 
     publication: Publication
     through: Model
+    near: Model
     holder: str
     far: str
     reverse: bool
@@ -141,7 +146,14 @@ def _paths(publication: Publication) -> Iterator[tuple[str, bool]]:
 def _link(publication: Publication, step: Step) -> Link:
     reverse = step.field.auto_created
     through = step.field.through if reverse else step.field.remote_field.through
-    return Link(publication=publication, through=through, holder=step.holder, far=step.lookup, reverse=reverse)
+    return Link(
+        publication=publication,
+        through=through,
+        near=step.field.model,
+        holder=step.holder,
+        far=step.lookup,
+        reverse=reverse,
+    )
 
 
 def _rows_of_the_link(publication: Publication, step: Step, link: Link) -> list[Shown]:

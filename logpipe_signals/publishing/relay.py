@@ -95,6 +95,8 @@ class Relay:
         self._on_its_way: deque[_OnItsWay] = deque()
         self._kept_waiting: frozenset[str] = frozenset()
         """Publications of which the log took nothing: perhaps their topic alone is away, and others come first."""
+        self._more_came = False
+        """Whether a batch enqueued rows of its own, which are to be claimed as well."""
         self.give_up_at: float | None = None
         """When (of `clock`) the log gets no more time for what was sent: somebody waits for this relay."""
 
@@ -136,7 +138,8 @@ class Relay:
             spent = (deadline is not None and clock.seconds() >= deadline) or (batches is not None and done >= batches)
             # What was settled may have let the next change of a row go.
             finished = not step.claimed and not step.retired
-            if spent or finished or (not thorough and step.claimed < full):
+            more_came, self._more_came = self._more_came, False
+            if spent or finished or (not thorough and step.claimed < full and not more_came):
                 return report + self.settle_all()
 
     def settle_all(self) -> RelayReport:
@@ -202,6 +205,7 @@ class Relay:
             batch = prepare(
                 rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
             )
+            self._more_came |= batch.enqueued
             self.lanes.require(held)
             timeout_seconds = min(settings.RELAY_SEND_TIMEOUT_SECONDS, self.lanes.seconds_left, self._patience_seconds)
             messages = [message for outgoing in batch.outgoing for message in outgoing.messages]

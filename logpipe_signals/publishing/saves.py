@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 
 from logpipe_signals.publishing import before, outbox, rekeying, triggers
 from logpipe_signals.publishing.plans import Model, Plan, concrete_of, parent_link
@@ -53,7 +53,8 @@ class Save:
             return
         for shown in self._shown:
             if shown.moves:
-                shown.publish(self.instance, self.using)
+                self._lock(shown.model)
+                shown.publish_now([pk_of(shown.model, self.instance)], self.using)
         concerned = (*self._own, *self._ancestors, *self._descendants)
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
         if needed and concerned == self._own and rekeying.serves(self._own, self.using):
@@ -66,6 +67,12 @@ class Save:
             elif publication not in self._descendants:
                 self.missing += (publication.concrete_model,)
 
+    def _lock(self, model: Model) -> None:
+        """Keep the row as it is: where it moves away from is asked next."""
+        if connections[self.using].features.has_select_for_update:
+            row = model._base_manager.using(self.using).filter(pk=pk_of(model, self.instance))
+            before.locked(row.only("pk"), self.using).first()
+
     def capture(self) -> None:
         """Write the outbox rows of this save."""
         if self.instance.pk is None:
@@ -77,7 +84,7 @@ class Save:
         triggers.wake_for(self._triggered, self.using)
         for shown in self._shown:
             if shown.moves or not self._inserts:
-                shown.publish(self.instance, self.using)
+                shown.publish_written([pk_of(shown.model, self.instance)], self.using)
 
     def capture_if_written(self) -> None:
         """Write them if the rows are there: something was raised, perhaps after they were written."""

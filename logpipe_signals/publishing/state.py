@@ -22,6 +22,7 @@ from logpipe_signals.backend.base import Message
 from logpipe_signals.keys import lane_of, pk_decoder, pk_text
 from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
+from logpipe_signals.publishing import showing
 from logpipe_signals.publishing.claim import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
@@ -69,6 +70,7 @@ class StateBatch:
 
     def prepare(self, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
         """Read, serialise and decide; what comes of it goes into the batch."""
+        intents = self._without_names_of_others(intents, batch)
         by_pk = self._by_primary_key(intents, batch)
         states = self._read(by_pk)
         wanted = self._wanted(states)
@@ -76,6 +78,15 @@ class StateBatch:
         self._owned = self._keys_owned(intents)
         for pk, own in by_pk.items():
             self._decide(_Row(pk, own, states.get(pk), data.get(pk), pk in wanted), batch)
+
+    def _without_names_of_others(self, intents: Sequence[ClaimedRow], batch: Batch) -> Sequence[ClaimedRow]:
+        """Enqueue the rows that show what was changed; they are claimed like all others, and so read after this."""
+        naming = [intent for intent in intents if showing.names_others(intent)]
+        if naming:
+            showing.enqueue(self.publication, self.using, [intent.payload for intent in naming])
+            batch.needless += naming
+            batch.enqueued = True
+        return [intent for intent in intents if not showing.names_others(intent)] if naming else intents
 
     # --- reading ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ within milliseconds anyway. On other databases, and behind pgbouncer, the relay'
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from django.db import connections, transaction
 
@@ -27,14 +28,27 @@ NOTIFY_SECONDS = 0.01
 class _Lanes(threading.local):
     def __init__(self) -> None:
         self.of_alias: dict[str, set[int]] = {}
+        self.is_relaying = False
 
 
 _scheduled = _Lanes()
 _notified_at: dict[str, float] = {}
 
 
+@contextmanager
+def relaying() -> Iterator[None]:
+    """Let what a relay itself enqueues wake other relays, and not begin an inline one inside of it."""
+    before, _scheduled.is_relaying = _scheduled.is_relaying, True
+    try:
+        yield
+    finally:
+        _scheduled.is_relaying = before
+
+
 def schedule(using: str, lanes: Collection[int]) -> None:
     """Remember that these lanes have something new, for when the transaction commits."""
+    if _scheduled.is_relaying and settings.RELAY == "inline":
+        return
     if commits_by_hand(using):
         _leave_to_sweeper(using)
         return

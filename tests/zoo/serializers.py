@@ -170,10 +170,13 @@ class OrderSerializer(serializers.ModelSerializer):
     VERSION = 1
 
     lines = serializers.SlugRelatedField(slug_field="text", many=True, read_only=True)
+    street = serializers.CharField(source="address.street", default=None)
+    region = serializers.CharField(source="address.region.name", default=None)
+    label_names = serializers.SlugRelatedField(source="labels", slug_field="name", many=True, read_only=True)
 
     class Meta:
         model = models.Order
-        fields = ["id", "number", "address", "lines", "labels", "stickers"]
+        fields = ["id", "number", "address", "lines", "labels", "stickers", "street", "region", "label_names"]
 
 
 class EntryV1Serializer(serializers.ModelSerializer):

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from logpipe_signals.models import OutboxRow
+from logpipe_signals.publishing import showing
+from logpipe_signals.registry import publications
 
 
 def captured(using: str = "default") -> list[tuple[str, str, str]]:
@@ -28,6 +30,13 @@ def payload_of(row: OutboxRow) -> Any:
     """Return a delete row's payload."""
     assert row.payload is not None
     return json.loads(bytes(row.payload))
+
+
+def look_up_who_shows(using: str = "default") -> None:
+    """Enqueue the rows that show what was changed, as the relay does after the commit."""
+    for row in OutboxRow.objects.using(using).filter(operation="upsert", payload__isnull=False):
+        showing.enqueue(publications[row.publication], using, [row.payload])
+        OutboxRow.objects.using(using).filter(pk=row.pk).delete()
 
 
 def forget() -> None:

@@ -12,7 +12,7 @@ from logpipe_signals import echo
 from logpipe_signals.publishing import outbox
 from logpipe_signals.publishing.suspend import suspend_publishing
 from testproject.places.models import City, Country, Tag
-from tests.unit.publishing.outbox_rows import captured, forget
+from tests.unit.publishing.outbox_rows import captured, forget, look_up_who_shows
 from tests.zoo.models import Address, Label, Line, Order, Packing, Parcel, Region
 
 pytestmark = [pytest.mark.django_db(databases=["default", "subscriber"]), pytest.mark.usefixtures("no_relay")]
@@ -34,6 +34,7 @@ class Shop:
 
     def republished(self) -> set[str]:
         """Return the numbers of the orders that were published since the last call."""
+        look_up_who_shows()
         rows = captured()
         forget()
         assert {(topic, operation) for topic, operation, _ in rows} <= {("orders", "upsert")}
