@@ -72,7 +72,8 @@ class Meta:
     def from_headers(cls, headers: Iterable[tuple[str, bytes | None]]) -> Meta:
         """Read what headers carry; foreign and unreadable ones are passed over."""
         found = {_HEADERS[name]: (value or b"").decode(errors="replace") for name, value in headers if name in _HEADERS}
-        return cls.from_member(found)
+        sequence = _sequence(found.pop("sequence", ""))
+        return cls(**found, sequence=sequence) if found or sequence else _NO_META
 
     @classmethod
     def from_member(cls, member: object) -> Meta:
@@ -80,8 +81,11 @@ class Meta:
         if not isinstance(member, Mapping):
             return cls()
         texts = {name: str(member.get(name) or "") for name in ("identity", "source", "operation", "payload")}
-        sequence = str(member.get("sequence") or "0")
-        return cls(**texts, sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0)
+        return cls(**texts, sequence=_sequence(str(member.get("sequence") or "")))
+
+
+def _sequence(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 _NO_META = Meta()
@@ -146,7 +150,7 @@ class Envelope:
             version=_member(body, "version", int),
             message=_member(body, "message", object),
             producer=str(body.get("producer") or ""),
-            meta=Meta.from_member(body["meta"]) if meta == _NO_META and "meta" in body else meta,
+            meta=Meta.from_member(body["meta"]) if "meta" in body and meta == _NO_META else meta,
         )
 
 

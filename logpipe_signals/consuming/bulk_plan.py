@@ -7,9 +7,10 @@ of each message, or None, in their order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -22,6 +23,7 @@ from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.keys import target_field
 from logpipe_signals.registry import SerializerClass
 
+_is_usual_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 RowKey = tuple[str, ...]
 LookupMany = Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
 
@@ -46,25 +48,37 @@ class BulkPlan:
     reads_rows: bool
     lookup_many: LookupMany | None
 
-    @property
+    @cached_property
     def fields(self) -> list[Any]:
         """Return the model fields by which a row is found."""
         return [self.model._meta.get_field(column) for column in self.columns]
 
     def key_of(self, message: Mapping[str, Any]) -> RowKey:
         """Return what tells rows apart within a batch: the lookup's values as their columns' text."""
-        return tuple(_text(f, message.get(name)) for f, name in zip(self.fields, self.names, strict=True))
+        return tuple([text(message.get(name)) for text, name in zip(self._texts, self.names, strict=True)])
 
     def key_of_row(self, row: Any) -> RowKey:
         """Return the same of a row."""
-        return tuple(_text(f, getattr(row, f.attname)) for f in self.fields)
+        return tuple([text(getattr(row, f.attname)) for text, f in zip(self._texts, self.fields, strict=True)])
+
+    @cached_property
+    def _texts(self) -> list[Callable[[Any], str]]:
+        return [_text_of(target_field(f)) for f in self.fields]
 
 
-def _text(field: Any, value: Any) -> str:
-    try:
-        return str(target_field(field).to_python(value))
-    except (DjangoValidationError, TypeError, ValueError):
-        return str(value)
+def _text_of(field: models.Field[Any, Any]) -> Callable[[Any], str]:
+    to_python = field.to_python
+    is_plain = _is_usual_uuid if isinstance(field, models.UUIDField) else lambda value: None
+
+    def text(value: Any) -> str:
+        if type(value) is str and is_plain(value):
+            return value  # To make a UUID of each, and text of it again, would take longer than all else here.
+        try:
+            return str(to_python(value))
+        except (DjangoValidationError, TypeError, ValueError):
+            return str(value)
+
+    return text
 
 
 def opts_in(serializer_class: SerializerClass, *, bulk: bool) -> bool:

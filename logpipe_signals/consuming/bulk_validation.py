@@ -18,6 +18,7 @@ from rest_framework.validators import BaseUniqueForValidator, UniqueTogetherVali
 
 from logpipe_signals.consuming.bulk_plan import BulkPlan
 from logpipe_signals.consuming.incoming import Incoming
+from logpipe_signals.consuming.surrogates import NoSurrogates
 from logpipe_signals.exceptions import ValidationError
 
 SETWISE = (UniqueValidator, UniqueTogetherValidator, BaseUniqueForValidator)
@@ -29,6 +30,8 @@ class Validation:
     def __init__(self, plan: BulkPlan, messages: Sequence[Mapping[str, Any]]) -> None:
         self._serializer: serializers.Serializer = plan.serializer_class(data={})
         self._serializer.validators = _others(self._serializer.validators)
+        # A plain dict: the one that DRF has walks through Python code for each message, several times.
+        vars(self._serializer)["fields"] = dict(self._serializer.fields.items())
         self._unique: list[_UniqueField] = []
         for name, field in self._serializer.fields.items():
             if field.read_only:
@@ -66,7 +69,7 @@ class Validation:
 
 
 def _others(validators: Sequence[Any]) -> list[Any]:
-    return [validator for validator in validators if not isinstance(validator, SETWISE)]
+    return [NoSurrogates.instead_of(each) for each in validators if not isinstance(each, SETWISE)]
 
 
 class _Related:

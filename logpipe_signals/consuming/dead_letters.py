@@ -8,7 +8,7 @@ changes instead (`park=True`), later records of the identity park behind it, in 
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import models
@@ -36,15 +36,23 @@ class OpenLetters:
         self._alias = alias
         self._known: dict[TopicPartition, tuple[int, bool]] = {}
 
-    def blocked(self, partition: TopicPartition, generation: int, identities: Collection[str]) -> set[str]:
-        """Return which of these identities have letters that wait."""
+    def lock(self, partition: TopicPartition, generation: int, identities: Callable[[], Collection[str]]) -> set[str]:
+        """
+        Return which identities have letters that wait, and lock those letters until the transaction ends.
+
+        A replay locks the letter it applies. So whoever comes second, the consumer or the replay, waits for the other
+        where both work on one identity, and nowhere else. SQLite has one writer at a time anyway.
+
+        Args:
+            identities: Tells those of the batch; asked only where the topic has letters at all.
+        """
         known = self._known.get(partition)
         if known is None or known[0] != generation:
             known = self._known[partition] = (generation, self._waiting(partition.topic).exists())
-        if not known[1] or not identities:
+        if not known[1] or not (wanted := identities()):
             return set()
-        rows = self._waiting(partition.topic).filter(identity__in=identities)
-        return set(rows.values_list("identity", flat=True))
+        rows = self._waiting(partition.topic).filter(identity__in=wanted)
+        return set(rows.select_for_update().order_by("pk").values_list("identity", flat=True))
 
     def may_be_waiting(self, partition: TopicPartition) -> bool:
         """Tell whether the partition's topic has letters that wait."""
@@ -56,7 +64,7 @@ class OpenLetters:
 
     def supersede(self, applied: Iterable[Incoming]) -> None:
         """Close the letters that these records make superfluous."""
-        newest = {stored_identity(each.identity): each for each in applied if not each.parks}
+        newest = {stored_identity(each.identity): each for each in applied if each.identity and not each.parks}
         topics = {each.record.topic for each in newest.values()}
         letters = [
             letter.pk

@@ -55,10 +55,19 @@ class Incoming:
     message: Mapping[str, Any]
     is_delete: bool
     meta: Meta
-    identity: str
     policy: Policy = "dead_letter"
+    names_row_by: Mapping[str, Any] | None = None
+    """Where the message carries no identity: what stands for it, if not the lookup's members of the message."""
     siblings: tuple[Route, ...] = ()
     """Other types that a tombstone without identity may be about."""
+
+    @property
+    def identity(self) -> str:
+        """Return which row this is about: worked out where it is asked for, which is not for every record."""
+        if self.meta.identity:
+            return self.meta.identity
+        values = self.route.lookup.values(self.message) if self.names_row_by is None else self.names_row_by
+        return identity_of(self.route.message_type, values)
 
     @property
     def parks(self) -> bool:
@@ -121,6 +130,8 @@ def identity_of(message_type: str, lookup_values: Mapping[str, Any]) -> str:
 
 def storable(text: str) -> str:
     """Return text that every database takes: no NUL, no lone surrogate."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 

@@ -19,6 +19,7 @@ from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from logpipe_signals.consuming.incoming import Incoming
+from logpipe_signals.consuming.surrogates import NoSurrogates
 from logpipe_signals.consuming.unique import AskedTogether
 from logpipe_signals.registry import SerializerClass
 
@@ -56,7 +57,7 @@ class KeptFields:
 
     def _taken_over(self, field: serializers.Field, validator: Any) -> Any:
         if not (type(validator) is UniqueValidator and AskedTogether.can_replace(field, validator)):
-            return validator
+            return NoSurrogates.instead_of(validator)
         self._unique.append(AskedTogether(field, validator))
         return self._unique[-1]
 

@@ -50,9 +50,8 @@ class Lookup:
         """Say why the lookup cannot be called with this message; empty if it can."""
         if self.function is None:
             return ""
-        missing = sorted(self.required - message.keys())
-        if missing:
-            return f"lookup_instance needs {', '.join(missing)}, which the message does not have."
+        if missing := self.required - message.keys():
+            return f"lookup_instance needs {', '.join(sorted(missing))}, which the message does not have."
         foreign = () if self.takes_all else sorted(str(name) for name in message.keys() - set(self.names))
         if foreign:
             return f"lookup_instance takes no {', '.join(foreign)}. Give it **kwargs for what it does not need."

@@ -1,18 +1,21 @@
 """
 Replay: dead letters are applied again, in their order, once the cause is mended.
 
-Each has a transaction of its own. It locks the topic's positions first: a running consumer's own first statement moves
-one of them, so that no two ever work on the same identity at once. What is stale by now is refused and closed.
+Each has a transaction of its own, which locks the letter first. A running consumer locks the letters that wait for the
+identities of its batch before it applies anything (`OpenLetters.lock`): so no two ever work on one identity at once,
+and work on another one waits for nobody. Both lock the guard's row of the identity besides. What is stale by now is
+refused and closed.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.utils import timezone
 
 from logpipe_signals.backend.base import Record
@@ -21,12 +24,14 @@ from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.consuming.saving import apply_record
 from logpipe_signals.consuming.staleness import find_stale
+from logpipe_signals.consuming.transients import repeating
 from logpipe_signals.exceptions import DeclarationError
-from logpipe_signals.models import DeadLetter, Offset
+from logpipe_signals.models import DeadLetter
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.redaction import NO_SECRETS, Secrets
 
 Outcome = Literal["replayed", "stale", "failed", "waiting", "closed"]
+CHUNK = 100
 WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
 
 
@@ -60,20 +65,37 @@ def replay(letters: models.QuerySet[DeadLetter], routes: Mapping[str, Routes]) -
         routes: The serializers of each topic.
     """
     report = ReplayReport()
-    alias = letters.db
-    waiting = letters.filter(side=Side.CONSUMER, state__in=WAITING).order_by("pk")
-    for letter in waiting.iterator(chunk_size=100):
+    for letter in _waiting(letters):
         try:
-            with transaction.atomic(using=alias):
-                outcome = _replay_one(letter, alias, routes)
+            outcome = _retried(letters.db, lambda letter=letter: _replay_one(letter, letters.db, routes))
         except Exception as error:  # noqa: BLE001  (user code raises what it likes; the letter stays, with the new error)
-            _note_failure(letter, alias, error, routes)
+            _note_failure(letter, letters.db, error, routes)
             outcome = "failed"
         report.add(letter.pk, outcome)
     return report
 
 
+def _waiting(letters: models.QuerySet[DeadLetter]) -> Iterator[DeadLetter]:
+    """Yield what waits, oldest first; what parks behind one meanwhile is yielded too."""
+    last = 0
+    while chunk := list(letters.filter(side=Side.CONSUMER, state__in=WAITING, pk__gt=last).order_by("pk")[:CHUNK]):
+        yield from chunk
+        last = chunk[-1].pk
+
+
+def _retried(alias: str, replay_one: Callable[[], Outcome]) -> Outcome:
+    """Try again what another transaction was in the way of, unless the caller has a transaction open."""
+    if connections[alias].in_atomic_block:
+        return replay_one()
+    return repeating(stopped=lambda: False, pause=time.sleep)(replay_one)
+
+
 def _replay_one(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) -> Outcome:
+    with transaction.atomic(using=alias):
+        return _replay_locked(letter, alias, routes)
+
+
+def _replay_locked(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) -> Outcome:
     if not _lock(letter, alias):
         return "closed"
     if _is_behind_another(letter, alias):
@@ -88,10 +110,8 @@ def _replay_one(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) ->
 
 
 def _lock(letter: DeadLetter, alias: str) -> bool:
-    """Keep running consumers out of the letter's topic, and tell whether the letter still waits then."""
-    positions = Offset.objects.using(alias).filter(group=letter.group, topic=letter.topic)
-    # A lock by a write that changes nothing: SQLite fails where a transaction writes only after it has read.
-    positions.update(updated_at=models.F("updated_at"))
+    """Keep running consumers off the letter's identity, and tell whether the letter still waits then."""
+    # By a write, which SQLite takes its lock for: it fails where a transaction writes only after it has read.
     waiting = DeadLetter.objects.using(alias).filter(pk=letter.pk, state__in=WAITING)
     return bool(waiting.update(attempts=models.F("attempts") + 1, modified=timezone.now()))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from logpipe_signals.backend.base import Record
-from logpipe_signals.consuming.incoming import Incoming, Refused, Route, identity_of
+from logpipe_signals.consuming.incoming import Incoming, Refused, Route
 from logpipe_signals.consuming.lookup import Lookup
 from logpipe_signals.envelope import Envelope, Meta
 from logpipe_signals.exceptions import (
@@ -123,14 +123,12 @@ class Routes:
             raise InvalidMessageError(complaint, record)
         if not is_delete:
             _require_schema(route, message, record)
-        identity = envelope.meta.identity or identity_of(route.message_type, route.lookup.values(message))
         return Incoming(
             record=record,
             route=route,
             message=message,
             is_delete=is_delete,
             meta=envelope.meta,
-            identity=identity,
             policy="raise" if self.throw_errors else route.options.on_error,
         )
 
@@ -176,7 +174,7 @@ class Routes:
             message=first.lookup.arguments_for_key(record.key_text) or {},
             is_delete=True,
             meta=meta,
-            identity=meta.identity or identity_of(first.message_type, {str(first.lookup.key_field): record.key_text}),
+            names_row_by={str(first.lookup.key_field): record.key_text},
             policy="raise" if self.throw_errors else first.options.on_error,
             siblings=tuple(others),
         )
@@ -208,7 +206,7 @@ def _message_body(route: Route, envelope: Envelope, record: Record, *, is_delete
     message = upcast(envelope.message) if upcast is not None else envelope.message
     if not isinstance(message, Mapping):
         raise InvalidMessageError(f'The "message" is a {type(message).__name__}, not an object.', record)
-    if not all(isinstance(name, str) for name in message):
+    if set(map(type, message)) - {str}:
         raise InvalidMessageError('The "message" has members whose names are no text.', record)
     return message
 

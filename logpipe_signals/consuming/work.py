@@ -66,19 +66,20 @@ def _in_line(batch: Batch, blocked: set[str], report: BatchReport) -> list[Incom
 
 
 def _blocked(batch: Batch, positions: Positions) -> set[str]:
-    parking = {
-        stored_identity(item.what.identity)
-        for item in batch.items
-        if isinstance(item.what, Incoming) and item.what.parks and item.what.identity
-    }
-    return positions.letters.blocked(batch.partition, positions.generation(batch.partition), parking)
+    def identities() -> set[str]:
+        incoming = [item.what for item in batch.items if isinstance(item.what, Incoming)]
+        return {stored_identity(each.identity) for each in incoming if each.identity}
+
+    return positions.letters.lock(batch.partition, positions.generation(batch.partition), identities)
 
 
 def _apply(fresh: Sequence[Incoming], *, alone: bool) -> Applied:
     """Apply in order; records of one serializer that stand together set-wise, where it opts in."""
     applied: Applied = []
     invalid: dict[int, Refused] = {}
-    for plan, run in groupby(fresh, key=lambda each: each.route.bulk_plan):
+    plans = {id(each.route): each.route for each in fresh}
+    bulk = {key: route.bulk_plan for key, route in plans.items()}
+    for plan, run in groupby(fresh, key=lambda each: bulk[id(each.route)]):
         apply_run = _one_by_one if plan is None else apply_in_bulk
         applied += apply_run(list(run), invalid)
     if alone:

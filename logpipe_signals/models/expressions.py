@@ -89,6 +89,12 @@ def array_text(values: Iterable[object]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
+def text_array(texts: Iterable[str]) -> str:
+    """Return PostgreSQL's text of an array of texts without NULs, for a parameter with a cast: `%s::text[]`."""
+    joined = "\x00".join(texts).replace("\\", "\\\\").replace('"', '\\"')
+    return '{"' + joined.replace("\x00", '","') + '"}'
+
+
 class _InArray(Lookup):
     """`column = ANY(array)`, the array being one parameter."""
 

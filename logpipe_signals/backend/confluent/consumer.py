@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import confluent_kafka
@@ -151,14 +152,15 @@ class Consumer(base.Consumer):
         for message in messages:
             if message.error() is not None:
                 self._get_over(message)
-            elif (partition := _partition_of(message)) in self._positions:
-                self._positions[partition] = message.offset() + 1
-                records.append(_record(message))
+            elif (partition := _named(message.topic(), message.partition())) in self._positions:
+                offset = message.offset()
+                self._positions[partition] = offset + 1
+                records.append(_record(message, partition, offset))
         return records
 
     def _get_over(self, message: Any) -> None:
         error = message.error()
-        partition = _partition_of(message)
+        partition = _named(message.topic(), message.partition())
         if error.code() in _OUT_OF_RANGE:
             if partition in self._positions:
                 self._go_on_at_the_start(partition)
@@ -272,14 +274,15 @@ def _reachable(doing: str) -> Iterator[None]:
         raise errors.unavailable(doing, error.args[0]) from error
 
 
-def _record(message: Any) -> Record:
-    headers = tuple((name, value or b"") for name, value in message.headers() or ())
-    place = (message.topic(), str(message.partition()), message.offset())
-    return Record(*place, message.timestamp()[1], message.key(), message.value(), headers)
+def _record(message: Any, partition: TopicPartition, offset: int) -> Record:
+    headers = message.headers()
+    headers = tuple([(name, value or b"") for name, value in headers]) if headers else ()
+    return Record(*partition, offset, message.timestamp()[1], message.key(), message.value(), headers)
 
 
-def _partition_of(message: Any) -> TopicPartition:
-    return TopicPartition(message.topic(), str(message.partition()))
+@lru_cache(maxsize=4096)
+def _named(topic: str, number: int) -> TopicPartition:
+    return TopicPartition(topic, str(number))
 
 
 def _ours(partition: Any) -> TopicPartition:

@@ -55,6 +55,19 @@ def test_a_later_good_record_supersedes_the_letter_of_its_identity_only():
     assert states() == ["superseded", "open"]
 
 
+def test_a_record_without_identity_supersedes_nothing():
+    class Nameless(Picky):
+        KEY_FIELD = None
+        lookup_instance = None
+
+    put_message(person(1, "bad"))
+    put(b"garbage")
+    consumer(Nameless).run()
+    put_message(person(2, "good"))
+    assert consumer(Nameless).run().applied == 1
+    assert states() == ["open", "open"]
+
+
 def test_a_later_good_record_of_the_same_batch_supersedes_too():
     put_message(person(1, email="bad"))
     put_message(person(1, "good"))
