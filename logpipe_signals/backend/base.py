@@ -299,6 +299,15 @@ class Consumer(abc.ABC):
         """Return the position after the last record of each partition, as of now."""
 
     @abc.abstractmethod
+    def positions_at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, Position]:
+        """
+        Return the position at which each partition's first record of this time or later stands; its end if none does.
+
+        Args:
+            milliseconds: Since 1970, by the clock of the records' timestamps.
+        """
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Leave the group and give up connections. Closing twice is no error."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
@@ -122,6 +122,11 @@ class Consumer(polled.PolledConsumer):
     def first_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         ids = {partition: self._ids[partition] for partition in partitions if partition in self._ids}
         return database_log.first_offsets(self._using, ids)
+
+    def offsets_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        self.ends({partition.topic for partition in partitions} if set(partitions) - self._ids.keys() else ())
+        ids = {partition: self._ids[partition] for partition in partitions if partition in self._ids}
+        return database_log.first_offsets(self._using, ids, since=datetime.fromtimestamp(milliseconds / 1000, UTC))
 
     def fetch(self, ranges: Mapping[TopicPartition, range]) -> dict[TopicPartition, list[Record]]:
         return database_log.fetch(self._using, self._ids, ranges)

@@ -6,7 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, TypeVar
@@ -200,11 +200,21 @@ def _chunks(records: Sequence[Any]) -> Iterator[list[Any]]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def first_offsets(using: str, ids: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    """Return the offset of each partition's oldest record; its end where there is none."""
+def first_offsets(
+    using: str, ids: Mapping[TopicPartition, int], *, since: datetime | None = None
+) -> dict[TopicPartition, int]:
+    """
+    Return the offset of each partition's oldest record, or of the oldest one since a time; its end where there is none.
+
+    A time is looked for along the offsets, on the index there is: an index of its own would cost every append.
+    """
     from logpipe_signals.models import LogRecord
 
-    oldest = LogRecord.objects.filter(partition=OuterRef("pk")).order_by("offset").values("offset")[:1]
+    records = LogRecord.objects.filter(partition=OuterRef("pk"))
+    if since is not None:
+        # SQLite compares texts, and its clock writes three digits where Django writes six: "at or after" would miss.
+        records = records.filter(created_at__gt=since - timedelta(microseconds=1))
+    oldest = records.order_by("offset").values("offset")[:1]
     rows = _partitions(using, ids.values()).annotate(first=Subquery(oldest)).values_list("pk", "first", "next_offset")
     found = {pk: end if first is None else first for pk, first, end in asked(using, lambda: list(rows))}
     return {partition: found.get(pk, 0) for partition, pk in ids.items()}

@@ -111,6 +111,14 @@ class Consumer(polled.PolledConsumer):
     def first_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 0)
 
+    def offsets_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        with _log.lock:
+            logs = {partition: _log.read(partition) for partition in partitions}
+        return {
+            partition: next((int(r.offset) for r in records if r.timestamp >= milliseconds), len(records))
+            for partition, records in logs.items()
+        }
+
     def fetch(self, ranges: Mapping[TopicPartition, range]) -> dict[TopicPartition, list[Record]]:
         with _log.lock:
             return {partition: _log.read(partition)[wanted.start : wanted.stop] for partition, wanted in ranges.items()}

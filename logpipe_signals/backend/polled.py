@@ -68,6 +68,10 @@ class PolledConsumer(Consumer):
         """Return the offset of the oldest record there still is; the end where there is none."""
 
     @abc.abstractmethod
+    def offsets_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        """Return the offset of the first record of this time or later; the end where there is none."""
+
+    @abc.abstractmethod
     def fetch(self, ranges: Mapping[TopicPartition, range]) -> dict[TopicPartition, list[Record]]:
         """Return the records there are at these offsets."""
 
@@ -97,6 +101,10 @@ class PolledConsumer(Consumer):
     def end_positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
         ends = self.ends({partition.topic for partition in partitions})
         return {partition: ends.get(partition, 0) for partition in partitions}
+
+    def positions_at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, Position]:
+        found = self.offsets_at(partitions, milliseconds)
+        return {partition: found.get(partition, 0) for partition in partitions}
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(self._positions.keys() & set(partitions))

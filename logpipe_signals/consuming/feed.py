@@ -33,12 +33,14 @@ class FeedOptions:
     group:   Shares the partitions among the processes that name it; None takes all of them alone.
     start:   Where a partition without a position begins.
     restart: Begin every partition there, whatever its position.
+    restart_at: Begin every partition at this time instead, in seconds since 1970; 0: no.
     """
 
     topics: tuple[str, ...]
     group: str | None = None
     start: Start = "beginning"
     restart: bool = False
+    restart_at: float = 0.0
     client_options: Mapping[str, Any] | None = None
 
 
@@ -56,7 +58,7 @@ class Feed:
         self._held: dict[TopicPartition, _Held] = {}
         self._restarted: set[TopicPartition] = set()
         self._to_rewind: set[TopicPartition] = set()
-        self._to_skip: set[TopicPartition] = set()
+        self._to_store: dict[TopicPartition, Position | None] = {}
 
     @property
     def client(self) -> LogConsumer:
@@ -83,7 +85,7 @@ class Feed:
             read_ahead: How many to ask the log for, where that is more.
         """
         self._seek_rewound()
-        self._store_skipped()
+        self._store_starts()
         self._release()
         if not self._ready:
             self._poll(max(max_records, read_ahead), timeout_seconds)
@@ -126,12 +128,19 @@ class Feed:
     def _read_positions(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
         """Tell the client where to begin; a restart hides the stored positions once."""
         found = dict(self.positions.read(partitions))
-        if self.options.restart:
-            fresh = set(partitions) - self._restarted
+        if self.options.restart and (fresh := set(partitions) - self._restarted):
+            found.update(self._starts(sorted(fresh)))
             self._restarted |= fresh
-            self._to_skip |= fresh if self.options.start == "end" else set()
-            found.update(dict.fromkeys(fresh))
         return found
+
+    def _starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
+        if not self.options.restart_at:
+            starts: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
+            self._to_store.update(starts if self.options.start == "end" else {})
+            return starts
+        starts = {**self.client.positions_at(partitions, int(self.options.restart_at * 1000))}
+        self._to_store.update(starts)
+        return starts
 
     def _peek_positions(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
         """Tell where the group stands in what others may own; a restart hides what this process will begin anew."""
@@ -171,12 +180,18 @@ class Feed:
                 self.client.seek(partition, position)
         self._to_rewind.clear()
 
-    def _store_skipped(self) -> None:
-        """A restart at the end moves the position there, so that it holds when no record comes."""
-        mine = sorted(self._to_skip & self.client.assignment()) if self._to_skip else []
-        self._to_skip.difference_update(mine)
-        for partition, end in (self.client.end_positions(mine) if mine else {}).items():
-            self.positions.commit(partition, end)
+    def _store_starts(self) -> None:
+        """A restart at a time, or at the end, moves the position there, so that it holds when no record comes."""
+        mine = sorted(self._to_store.keys() & self.client.assignment()) if self._to_store else []
+        starts = {partition: self._to_store.pop(partition) for partition in mine}
+        if not mine or self.options.group is None:
+            return
+        ends = self.client.end_positions([partition for partition, start in starts.items() if start is None])
+        for partition, start in starts.items():
+            try:
+                self.positions.commit(partition, ends[partition] if start is None else start)
+            except PositionConflict:
+                self.rewind(partition)
 
     # --- polling ------------------------------------------------------------------------------------------------------
 

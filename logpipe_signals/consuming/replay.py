@@ -13,6 +13,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from django.db import connections, models, transaction
@@ -67,7 +68,7 @@ def replay(letters: models.QuerySet[DeadLetter], routes: Mapping[str, Routes]) -
     report = ReplayReport()
     for letter in _waiting(letters):
         try:
-            outcome = _retried(letters.db, lambda letter=letter: _replay_one(letter, letters.db, routes))
+            outcome = _retried(letters.db, partial(_replay_one, letter, letters.db, routes))
         except Exception as error:  # noqa: BLE001  (user code raises what it likes; the letter stays, with the new error)
             _note_failure(letter, letters.db, error, routes)
             outcome = "failed"

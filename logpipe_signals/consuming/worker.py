@@ -31,7 +31,7 @@ class WorkerOptions:
     What `run_consumer` was asked for.
 
     start:         Begin every partition at the beginning or the end, whatever its position.
-    not_before:    Pass over records older than this, in seconds since 1970.
+    not_before:    Begin every partition at this time, in seconds since 1970, and pass over what is older there.
     dry_run:       Look up and validate, as a process outside of the group; write nothing, move no position.
     liveness_file: Touched at every turn of the loop: its age tells a probe whether the worker is alive.
     """
@@ -51,7 +51,8 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     multi = MultiConsumer(*consumers)
     group = options.group or consumer_group()
     restart = options.start is not None
-    feed = multi.feed(group, shared=not options.dry_run, start=options.start or "beginning", restart=restart)
+    begin = {"start": options.start or "beginning", "restart": restart, "restart_at": options.not_before}
+    feed = multi.feed(group, shared=not options.dry_run, **begin)
     rehearsal = Rehearsal(feed.positions.alias) if options.dry_run else None
     routes = multi.routes()
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)

@@ -9,6 +9,7 @@ import pytest
 from logpipe_signals.backend.base import Gap, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.exceptions import MissingTopicError
+from testproject.services.ports import wait_until
 from tests.conformance.logs import PATIENCE_SECONDS, Log, poll_until
 
 pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
@@ -38,6 +39,29 @@ def test_a_new_reader_may_start_at_the_end(log: Log) -> None:
     consumer.poll(max_records=10, timeout_seconds=0.5)
     log.send(topic, ("a", b"new"))
     assert [record.value for record in log.read(consumer, 1)] == [b"new"]
+
+
+def test_reading_may_begin_at_a_time(log: Log) -> None:
+    topic = log.topic(partitions=1)
+    log.send(topic, ("a", b"1"), ("a", b"2"))
+    consumer = log.consumer(topic)
+    second = log.read(consumer, 2)[1].timestamp
+    wait_until(lambda: time.time() * 1000 > second + 20, timeout_seconds=5)
+    log.send(topic, ("a", b"3"), ("a", b"4"))
+    third = log.read(consumer, 2)[0].timestamp
+    consumer.close()
+    late = log.consumer(topic)
+    at_third = late.positions_at([log.partition(topic)], int(third))
+    other = log.consumer(topic, read_positions=lambda partitions: at_third)
+    assert [record.value for record in log.read(other, 2)] == [b"3", b"4"]
+
+
+@pytest.mark.needs("retention")
+def test_a_time_that_nothing_is_younger_than_is_the_end(log: Log) -> None:
+    topic = log.topic(partitions=1)
+    log.send(topic, ("a", b"1"), ("a", b"2"))
+    partition = log.partition(topic)
+    assert log.consumer(topic).positions_at([partition], int(time.time() * 1000) + 60_000) == {partition: 2}
 
 
 def test_reading_goes_on_at_the_stored_position(log: Log) -> None:

@@ -89,6 +89,18 @@ class Consumer(base.Consumer):
             known = {each for topic in self.subscription.topics for each in self._partitions_of(topic, ANSWER_SECONDS)}
         return [each for each in partitions if each in known]
 
+    def positions_at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, Position]:
+        with _reachable("positions of a time"):
+            self._connect()
+            asked = [_theirs(partition, milliseconds) for partition in partitions]
+            found = self._client.offsets_for_times(asked, timeout=ANSWER_SECONDS) if asked else []
+            return {_ours(each): self._offset_or_end(each) for each in found}
+
+    def _offset_or_end(self, found: Any) -> int:
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return found.offset if found.offset >= 0 else self._edges(_ours(found))[1]
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         if known := self._positions.keys() & set(partitions):
             self._paused |= known

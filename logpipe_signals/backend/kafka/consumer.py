@@ -85,6 +85,14 @@ class Consumer(base.Consumer):
             known = {topic: self._client.partitions_for_topic(topic) or () for topic in self.subscription.topics}
         return [each for each in partitions if int(each.partition) in known.get(each.topic, ())]
 
+    def positions_at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, Position]:
+        theirs = [_theirs(each) for each in partitions]
+        with _reachable("positions of a time"):
+            self._connect(config.CONNECT_SECONDS)
+            found = self._client.offsets_for_times(dict.fromkeys(theirs, milliseconds)) if theirs else {}
+            ends = self._edge_offsets([each for each in theirs if found.get(each) is None], "end")
+        return {_ours(each): ends[each] if each in ends else found[each].offset for each in theirs}
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._client_do("pause", partitions)
 

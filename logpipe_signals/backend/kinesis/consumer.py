@@ -87,6 +87,9 @@ class Consumer(base.Consumer):
         now = at_time(int(time.time() * 1000))
         return {each: self._readers[each].end() if each in self._readers else now for each in partitions}
 
+    def positions_at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, Position]:
+        return dict.fromkeys(partitions, at_time(milliseconds))
+
     def has_reached(self, topic_partition: TopicPartition, position: Position | None, end: Position) -> bool:
         here, wanted = str(position or BEGINNING), str(end)
         if here in (wanted, SHARD_END):

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from logpipe_signals import Consumer, register_consumer, subscribes
+from logpipe_signals.backend.dummy import Consumer as LogConsumer
 from logpipe_signals.backend.dummy import create_topic
 from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.loop import Tally
@@ -141,6 +142,33 @@ def test_from_a_time_passes_over_what_is_older():
     put_message(person(2))
     call_command("run_consumer", "--until-caught-up", "--from", now.isoformat())
     assert [str(row.uuid) for row in PersonCopy.objects.all()] == [person(2)["uuid"]]
+
+
+def test_from_a_time_after_everything_holds_when_no_record_comes():
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    call_command("run_consumer", "--until-caught-up", "--from", tomorrow.isoformat())
+    call_command("run_consumer", "--until-caught-up")
+    assert not PersonCopy.objects.exists()
+
+
+def test_from_a_time_does_not_read_what_is_older(monkeypatch: pytest.MonkeyPatch):
+    subscribes("people")(PersonCopySerializer)
+    read: list[Any] = []
+    fetch = LogConsumer.fetch
+    monkeypatch.setattr(LogConsumer, "fetch", lambda *args: read.append(found := fetch(*args)) or found)
+    put_message(person(1))
+    call_command("run_consumer", "--until-caught-up", "--from", (datetime.now(UTC) + timedelta(days=1)).isoformat())
+    assert not read
+
+
+@pytest.mark.parametrize("begin", ["end", "2100-01-01T00:00+00:00"])
+def test_a_dry_run_from_elsewhere_moves_no_position(begin: str):
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_consumer", "--dry-run", "--from", begin)
+    assert Offset.objects.using("subscriber").get(topic="people").position is None
 
 
 def test_from_nonsense_is_refused():
