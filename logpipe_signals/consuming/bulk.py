@@ -20,13 +20,17 @@ from logpipe_signals import echo
 from logpipe_signals.consuming.bulk_plan import BulkPlan, RowKey
 from logpipe_signals.consuming.bulk_validation import Validation
 from logpipe_signals.consuming.incoming import Incoming, Refused
+from logpipe_signals.consuming.saving import names_its_own_row
 from logpipe_signals.exceptions import ValidationError
 
 
-def apply_in_bulk(run: Sequence[Incoming], invalid: dict[int, Refused]) -> list[tuple[Incoming, Any]]:
+def apply_in_bulk(
+    run: Sequence[Incoming], moved_on: Mapping[int, str], invalid: dict[int, Refused]
+) -> list[tuple[Incoming, Any]]:
     """Apply records of one serializer set-wise, and say which ones it refused."""
     plan: BulkPlan = run[0].route.bulk_plan
-    last = {_row_key(plan, each): each for each in run}
+    about_rows = [each for each in run if not names_its_own_row(each, moved_on.get(id(each)))] if moved_on else run
+    last = {_row_key(plan, each): each for each in about_rows}
     deletes = [each for each in last.values() if each.is_delete]
     upserts = {key: each for key, each in last.items() if not each.is_delete}
     topic = None if run[0].route.options.republish else run[0].record.topic

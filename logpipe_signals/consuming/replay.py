@@ -23,8 +23,8 @@ from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.dead_letters import error_texts
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.routing import Routes
-from logpipe_signals.consuming.saving import apply_record
-from logpipe_signals.consuming.staleness import find_stale
+from logpipe_signals.consuming.saving import apply_record, names_its_own_row
+from logpipe_signals.consuming.staleness import judge
 from logpipe_signals.consuming.transients import repeating
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.models import DeadLetter
@@ -102,7 +102,8 @@ def _replay_locked(letter: DeadLetter, alias: str, routes: Mapping[str, Routes])
     if _is_behind_another(letter, alias):
         return "waiting"
     incoming = _incoming(letter, routes)
-    if find_stale([incoming], group=letter.group, alias=alias):
+    judged = judge([incoming], group=letter.group, alias=alias)
+    if judged.stale or names_its_own_row(incoming, judged.moved_on.get(id(incoming))):
         _close(letter, DeadLetterState.SUPERSEDED)
         return "stale"
     apply_record(incoming)

@@ -65,6 +65,20 @@ def _pydantic_model(model: Any, message: Mapping[str, Any], instance: Any, recor
     return validated_model
 
 
+def names_its_own_row(retraction: Incoming, current_key: str | None) -> bool:
+    """
+    Tell whether the key that a row gave up finds that very row under its new key.
+
+    So it is where the subscriber compares without case, and "Joe" became "joe": to delete would lose the row.
+    """
+    lookup = retraction.route.lookup
+    arguments = lookup.arguments_for_key(current_key) if current_key else None
+    if arguments is None or (here := lookup.find(arguments)) is None:
+        return False
+    there = lookup.find(retraction.message)
+    return there is not None and there.pk == here.pk
+
+
 def _delete(incoming: Incoming, topic: str | None) -> None:
     """Delete the row a record is about. A tombstone without identity is about every type that has its key."""
     _delete_found(incoming.route, incoming.message, topic)

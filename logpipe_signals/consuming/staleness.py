@@ -8,8 +8,8 @@ set-wise read and one set-wise write a batch, in the transaction of the rows and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections
@@ -38,9 +38,22 @@ class Mark:
     moved: bool = False
 
 
-def find_stale(batch: Sequence[Incoming], *, group: str, alias: str) -> set[int]:
+@dataclass(frozen=True, kw_only=True)
+class Judged:
     """
-    Return the `id()` of each record that is stale, and remember the others as applied.
+    What the guard says of a batch.
+
+    stale:    The `id()` of each record that is older than what was applied.
+    moved_on: By its `id()`, where the row of a retraction stands by now, if that is known: the key of a newer record.
+    """
+
+    stale: Set[int] = frozenset()
+    moved_on: Mapping[int, str] = field(default_factory=dict)
+
+
+def judge(batch: Sequence[Incoming], *, group: str, alias: str) -> Judged:
+    """
+    Find what is stale, and remember the rest as applied.
 
     Called in the transaction that applies them, after the position moved. The write decides, and locks what it writes:
     an identity that is newer by then is not written, and so found to be stale. Only where an identity has several
@@ -48,14 +61,22 @@ def find_stale(batch: Sequence[Incoming], *, group: str, alias: str) -> set[int]
     """
     guarded = [(digest_of(each, group), each) for each in batch if is_guarded(each)]
     if not guarded:
-        return set()
-    marks = _read(_to_be_read(guarded), alias)
-    stale = {id(each) for digest, each in guarded if not _pass(digest, each, marks)}
+        return Judged()
+    retracted = {id(each): digest_of(each, group, of_key=True) for _, each in guarded if _is_retraction(each)}
+    marks = _read(_to_be_read(guarded) | set(retracted.values()), alias)
+    stale, moved_on = set(), {}
+    for digest, each in guarded:
+        if (of_key := retracted.get(id(each))) is None:
+            passes = _pass(digest, each, marks)
+        elif passes := _pass_retraction(digest, of_key, each, marks):
+            moved_on.update(_moved_on(each, marks.get(digest)))
+        if not passes:
+            stale.add(id(each))
     moved = {digest: mark for digest, mark in marks.items() if mark.moved}
     overtaken = moved.keys() - _write(moved, alias) if moved else set()
     if overtaken:
-        stale |= {id(each) for digest, each in guarded if digest in overtaken and not _is_retraction(each)}
-    return stale
+        stale |= {id(each) for digest, each in guarded if retracted.get(id(each), digest) in overtaken}
+    return Judged(stale=stale, moved_on=moved_on)
 
 
 def is_guarded(incoming: Incoming) -> bool:
@@ -64,9 +85,11 @@ def is_guarded(incoming: Incoming) -> bool:
     return bool(meta.sequence and meta.source and meta.identity and incoming.route.options.guard)
 
 
-def digest_of(incoming: Incoming, group: str) -> Digest:
-    """Return the short name of (group, source, topic, identity)."""
-    parts = (group, incoming.meta.source, incoming.record.topic, incoming.meta.identity)
+def digest_of(incoming: Incoming, group: str, *, of_key: bool = False) -> Digest:
+    """Return the short name of (group, source, topic, identity), or of a key that this identity gave up."""
+    parts: tuple[str, ...] = (group, incoming.meta.source, incoming.record.topic, incoming.meta.identity)
+    if of_key:
+        parts = (*parts, RETRACT, incoming.record.key_text)
     text = "\x00".join(parts).encode("utf-8", "backslashreplace")
     h = hashlib.blake2b(text, digest_size=16).hexdigest()
     # A well-formed one: MariaDB's uuid column refuses bits that no version of UUIDs has.
@@ -89,16 +112,40 @@ def _to_be_read(guarded: Sequence[tuple[Digest, Incoming]]) -> set[Digest]:
 
 def _pass(digest: Digest, incoming: Incoming, marks: dict[Digest, Mark]) -> bool:
     """Tell whether a record is new enough, and take note of it if so. Equal is: versions leave from one read."""
-    mark, sequence, key = marks.get(digest), incoming.meta.sequence, storable(incoming.record.key_text)
-    older = mark is not None and sequence < mark.sequence
-    if _is_retraction(incoming):
-        # It is about a key, not about the row: stale only where the row has come back to that key since.
-        return not (mark is not None and older and mark.key == key)
-    if older:
+    mark = marks.get(digest)
+    if mark is not None and incoming.meta.sequence < mark.sequence:
         return False
-    identity = stored_identity(incoming.identity)
-    marks[digest] = Mark(sequence=sequence, key=key, deleted=incoming.is_delete, identity=identity, moved=True)
+    marks[digest] = _mark_of(incoming)
     return True
+
+
+def _pass_retraction(digest: Digest, of_key: Digest, incoming: Incoming, marks: dict[Digest, Mark]) -> bool:
+    """
+    The same for a retraction, which is about a key and not about the row.
+
+    That the row moved on makes it no older. Stale it is where the row has come back to that key since; and where the
+    key was given up by a later retraction already: by now another row may have it.
+    """
+    mark, sequence = marks.get(digest), incoming.meta.sequence
+    if mark is not None and sequence < mark.sequence and mark.key == storable(incoming.record.key_text):
+        return False
+    return _pass(of_key, incoming, marks)
+
+
+def _moved_on(retraction: Incoming, mark: Mark | None) -> dict[int, str]:
+    if mark is None or mark.deleted or mark.sequence < retraction.meta.sequence:
+        return {}
+    return {id(retraction): mark.key}
+
+
+def _mark_of(incoming: Incoming) -> Mark:
+    return Mark(
+        sequence=incoming.meta.sequence,
+        key=storable(incoming.record.key_text),
+        deleted=incoming.is_delete,
+        identity=stored_identity(incoming.identity),
+        moved=True,
+    )
 
 
 def _read(digests: Collection[Digest], alias: str) -> dict[Digest, Mark]:

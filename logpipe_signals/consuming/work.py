@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,8 +13,8 @@ from logpipe_signals.consuming.incoming import Incoming, Refused, stored_identit
 from logpipe_signals.consuming.kept_fields import asked_together
 from logpipe_signals.consuming.positions import Positions
 from logpipe_signals.consuming.reports import BatchReport
-from logpipe_signals.consuming.saving import apply_record
-from logpipe_signals.consuming.staleness import find_stale
+from logpipe_signals.consuming.saving import apply_record, names_its_own_row
+from logpipe_signals.consuming.staleness import judge
 from logpipe_signals.exceptions import ValidationError
 
 Applied = list[tuple[Incoming, Any]]
@@ -29,10 +29,10 @@ def work(batch: Batch, positions: Positions) -> BatchReport:
     """
     report = BatchReport(handled=len(batch.items))
     waiting = _in_line(batch, _blocked(batch, positions), report)
-    stale = find_stale(waiting, group=positions.group, alias=positions.alias)
-    report.stale = [each for each in waiting if id(each) in stale]
-    fresh = [each for each in waiting if id(each) not in stale] if stale else waiting
-    report.applied = _apply(fresh, alone=len(batch.items) == 1)
+    judged = judge(waiting, group=positions.group, alias=positions.alias)
+    report.stale = [each for each in waiting if id(each) in judged.stale]
+    fresh = [each for each in waiting if id(each) not in judged.stale] if judged.stale else waiting
+    report.applied = _apply(fresh, judged.moved_on, alone=len(batch.items) == 1)
     finish(batch, report, positions)
     return report
 
@@ -73,15 +73,17 @@ def _blocked(batch: Batch, positions: Positions) -> set[str]:
     return positions.letters.lock(batch.partition, positions.generation(batch.partition), identities)
 
 
-def _apply(fresh: Sequence[Incoming], *, alone: bool) -> Applied:
+def _apply(fresh: Sequence[Incoming], moved_on: Mapping[int, str], *, alone: bool) -> Applied:
     """Apply in order; records of one serializer that stand together set-wise, where it opts in."""
     applied: Applied = []
     invalid: dict[int, Refused] = {}
     plans = {id(each.route): each.route for each in fresh}
     bulk = {key: route.bulk_plan for key, route in plans.items()}
     for plan, run in groupby(fresh, key=lambda each: bulk[id(each.route)]):
-        apply_run = _one_by_one if plan is None else apply_in_bulk
-        applied += apply_run(list(run), invalid)
+        if plan is None:
+            applied += _one_by_one(list(run), moved_on, invalid)
+        else:
+            applied += apply_in_bulk(list(run), moved_on, invalid)
     if alone:
         for refused in invalid.values():
             raise refused.error
@@ -90,10 +92,13 @@ def _apply(fresh: Sequence[Incoming], *, alone: bool) -> Applied:
     return applied
 
 
-def _one_by_one(run: Sequence[Incoming], invalid: dict[int, Refused]) -> Applied:
+def _one_by_one(run: Sequence[Incoming], moved_on: Mapping[int, str], invalid: dict[int, Refused]) -> Applied:
     applied: Applied = []
     with asked_together(run):
         for each in run:
+            if names_its_own_row(each, moved_on.get(id(each))):
+                applied.append((each, None))
+                continue
             try:
                 applied.append((each, apply_record(each)))
             except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from rest_framework import serializers
 
 from logpipe_signals import Consumer
 from logpipe_signals.consuming.loop import Tally
@@ -136,6 +137,58 @@ def test_a_retraction_of_a_key_the_row_came_back_to_is_dropped():
     put_message({"uuid": key}, kind="person.deleted", meta=meta(2, operation="retract"), key=key)
     assert run().stale == 1
     assert names() == ["came back"]
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_retraction_that_was_overtaken_by_a_later_one_spares_the_new_owner_of_the_key(bulk: bool):
+    old_key, new_key = person(1)["uuid"], person(2)["uuid"]
+    put_message(person(1, "first"), meta=meta(1), key=old_key)
+    run(bulk=bulk)
+    put_delete_of_key(old_key, sequence=5)
+    put_message(person(2, "first, moved on"), meta=meta(6), key=new_key)
+    put_message(person(1, "second"), meta=meta(7, number=2), key=old_key)
+    run(bulk=bulk)
+    put_delete_of_key(old_key, sequence=3)  # of a relay that was frozen with it in hand
+    assert run(bulk=bulk) == Tally(handled=1, stale=1)
+    assert names() == ["second", "first, moved on"]
+
+
+def put_delete_of_key(key: str, sequence: int) -> None:
+    put_message({"uuid": key}, kind="person.deleted", meta=meta(sequence, operation="retract"), key=key)
+
+
+class WithoutCase(serializers.ModelSerializer):
+    """Finds people by their name, as a database does that compares without case."""
+
+    MESSAGE_TYPE = "named"
+    VERSION = 1
+    KEY_FIELD = "last_name"
+
+    class Meta:
+        model = PersonCopy
+        fields = ["uuid", "first_name", "last_name"]
+
+    @classmethod
+    def lookup_instance(cls, last_name: str, **kwargs: Any) -> PersonCopy | None:
+        return PersonCopy.objects.filter(last_name__iexact=last_name).first()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_key_that_changes_its_case_only_keeps_its_row_where_case_is_not_compared(together: bool):
+    def consume() -> None:
+        consumer = Consumer("people", consumer_timeout_ms=10)
+        consumer.register(WithoutCase)
+        consumer.run()
+
+    put_message(person(1, last_name="Joe"), kind="named", meta=meta(1), key="Joe")
+    consume()
+    put_message(person(1, last_name="joe"), kind="named", meta=meta(3), key="joe")
+    if not together:
+        consume()
+    about = {"last_name": "Joe"}
+    put_message(about, kind="named.deleted", meta=meta(2, operation="retract"), key="Joe")
+    consume()
+    assert list(PersonCopy.objects.values_list("last_name", flat=True)) == ["joe"]
 
 
 def test_a_record_that_failed_is_not_remembered_as_applied():
