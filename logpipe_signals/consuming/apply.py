@@ -141,7 +141,7 @@ class Applier:
         self.positions.confirm(batch.partition)
 
     def _announce(self, partition: TopicPartition, report: BatchReport, started: float) -> None:
-        announce_batch(report, partition, time.monotonic() - started)
+        announce_batch(report, partition, time.monotonic() - started, self.positions.group)
         signals.announce(
             signals.position_moved,
             None,

@@ -62,8 +62,8 @@ class OpenLetters:
         """Take note that there is one now."""
         self._known[partition] = (generation, True)
 
-    def supersede(self, applied: Iterable[Incoming]) -> None:
-        """Close the letters that these records make superfluous."""
+    def supersede(self, applied: Iterable[Incoming]) -> int:
+        """Close the letters that these records make superfluous, and return how many there were."""
         newest = {stored_identity(each.identity): each for each in applied if each.identity and not each.parks}
         topics = {each.record.topic for each in newest.values()}
         letters = [
@@ -76,6 +76,7 @@ class OpenLetters:
             now = timezone.now()
             rows = DeadLetter.objects.using(self._alias).filter(pk__in=letters)
             rows.update(state=DeadLetterState.SUPERSEDED, modified=now)
+        return len(letters)
 
     def _waiting(self, topic: str) -> models.QuerySet[DeadLetter]:
         states = (DeadLetterState.OPEN, DeadLetterState.PARKED)

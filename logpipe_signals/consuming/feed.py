@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from django.dispatch import Signal
+
+from logpipe_signals import signals
 from logpipe_signals.backend import get_consumer_backend
 from logpipe_signals.backend.base import Consumer as LogConsumer
 from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
@@ -117,6 +120,7 @@ class Feed:
             topics=self.options.topics,
             group=self.options.group,
             read_positions=self._read_positions,
+            assigned=self._assigned,
             revoked=self._revoked,
             gap_found=self._gap_found,
             peek_positions=self._peek_positions,
@@ -162,9 +166,16 @@ class Feed:
             return False
         return True
 
+    def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self._announce(signals.partitions_assigned, partitions)
+
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
         self.positions.forget(partitions)
+        self._announce(signals.partitions_revoked, partitions)
+
+    def _announce(self, signal: Signal, partitions: Sequence[TopicPartition]) -> None:
+        signals.announce(signal, None, group=self.positions.group, partitions=list(partitions))
 
     def _drop(self, partitions: Iterable[TopicPartition]) -> None:
         gone = set(partitions)

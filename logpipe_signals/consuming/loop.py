@@ -10,6 +10,7 @@ from typing import Protocol
 
 from django.db import close_old_connections
 
+from logpipe_signals import signals
 from logpipe_signals.backend.base import Position, Record, TopicPartition
 from logpipe_signals.conf import settings
 from logpipe_signals.consuming.apply import Applier
@@ -150,6 +151,7 @@ class Loop:
             if not self.options.endure:
                 raise
             logger.warning("The log cannot be read now, trying again: %s", error)
+            signals.announce(signals.log_lost, None, side="consumer", error=error)
         except Exception as error:
             if not (self.options.endure and is_transient(error)):
                 raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ from django.utils import timezone
 from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.dead_letters import error_texts
 from logpipe_signals.consuming.incoming import Incoming, Refused
+from logpipe_signals.consuming.reports import announce_closed
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.consuming.saving import apply_record, names_its_own_row
 from logpipe_signals.consuming.staleness import judge
@@ -72,6 +74,8 @@ def replay(letters: models.QuerySet[DeadLetter], routes: Mapping[str, Routes]) -
         except Exception as error:  # noqa: BLE001  (user code raises what it likes; the letter stays, with the new error)
             _note_failure(letter, letters.db, error, routes)
             outcome = "failed"
+        else:
+            _announce(letter, outcome)
         report.add(letter.pk, outcome)
     return report
 
@@ -89,6 +93,11 @@ def _retried(alias: str, replay_one: Callable[[], Outcome]) -> Outcome:
     if connections[alias].in_atomic_block:
         return replay_one()
     return repeating(stopped=lambda: False, pause=time.sleep)(replay_one)
+
+
+def _announce(letter: DeadLetter, outcome: Outcome) -> None:
+    if outcome in ("replayed", "stale"):
+        announce_closed(letter.topic, DeadLetterState(letter.state), 1)
 
 
 def _replay_one(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) -> Outcome:
@@ -175,4 +184,8 @@ def _secrets_of(letter: DeadLetter, routes: Mapping[str, Routes]) -> Secrets:
 def skip(letters: models.QuerySet[DeadLetter]) -> int:
     """Close letters without applying them, and return how many; what is parked behind them may be replayed."""
     waiting = letters.filter(side=Side.CONSUMER, state__in=WAITING)
-    return waiting.update(state=DeadLetterState.SKIPPED, modified=timezone.now())
+    topics = Counter(waiting.values_list("topic", flat=True))
+    skipped = waiting.update(state=DeadLetterState.SKIPPED, modified=timezone.now())
+    for topic, count in topics.items():
+        announce_closed(topic, DeadLetterState.SKIPPED, count)
+    return skipped

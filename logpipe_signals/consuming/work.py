@@ -41,9 +41,10 @@ def finish(batch: Batch, report: BatchReport, positions: Positions) -> None:
     """Write what waits and what failed, and close the letters that what was applied makes superfluous."""
     group, alias, letters = positions.group, positions.alias, positions.letters
     if letters.may_be_waiting(batch.partition):
-        letters.supersede([each for each, _ in report.applied])
+        report.superseded = letters.supersede([each for each, _ in report.applied])
     kept = dead_letters.keep(_still_open(batch, report), group=group, alias=alias)
     dead_letters.park(report.parked, group=group, alias=alias)
+    report.kept = len(kept)
     if kept or report.parked:
         letters.added(batch.partition, positions.generation(batch.partition))
 

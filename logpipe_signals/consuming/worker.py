@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from logpipe_signals import signals
 from logpipe_signals.conf import consumer_group
 from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
 from logpipe_signals.consuming.feed import Feed, Start
@@ -57,12 +58,15 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     routes = multi.routes()
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
     heartbeat = _heartbeat(feed)
+    told = {"group": group, "topics": sorted(routes)}
+    signals.announce(signals.consumer_started, None, **told)
     try:
         with few_collections():
             tally = Loop(feed, routes, _loop_options(options, heartbeat), stop=stop, applier=rehearsal).run()
     finally:
         heartbeat.stop()
         feed.close()
+        signals.announce(signals.consumer_stopped, None, **told)
     logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)
     return tally
 

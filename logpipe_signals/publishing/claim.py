@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
+from logpipe_signals import signals
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.expressions import array_text
 from logpipe_signals.publishing import clock
@@ -47,6 +48,8 @@ class ClaimedRow(NamedTuple):
     attempts: int
     waiting: bool = False
     """Whether it waits for another try."""
+    age_seconds: float | None = None
+    """Since its change, by the database's clock, where somebody listens; None of backfilled rows."""
 
     @property
     def row(self) -> tuple[str, str]:
@@ -232,12 +235,18 @@ def _read(using: str, scope: Scope) -> list[ClaimedRow]:
     return sorted((_row(values) for values in found), key=attrgetter("id"))
 
 
-_STORED = tuple(name for name in ClaimedRow._fields if name != "waiting")
+_STORED = tuple(name for name in ClaimedRow._fields if name not in ("waiting", "age_seconds"))
 _TABLE = OutboxRow._meta.db_table
 _NOW = {
     "postgresql": "CLOCK_TIMESTAMP()",
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
     "mysql": "UTC_TIMESTAMP(6)",
+}
+
+_AGE = {
+    "postgresql": "CASE WHEN priority = 0 THEN EXTRACT(EPOCH FROM CLOCK_TIMESTAMP() - created_at)::float8 END",
+    "sqlite": "CASE WHEN priority = 0 THEN (JULIANDAY('now') - JULIANDAY(created_at)) * 86400.0 END",
+    "mysql": "CASE WHEN priority = 0 THEN TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) / 1e6 END",
 }
 
 Query = tuple[str, list[Any]]
@@ -246,7 +255,8 @@ Query = tuple[str, list[Any]]
 def _columns(vendor: str) -> str:
     # Qualified: `key` alone is a reserved word of MariaDB's, and no quotes are the same on every database.
     stored = ", ".join(f"pending.{name}" for name in _STORED)
-    return f"{stored}, (retry_at IS NOT NULL AND retry_at > {_NOW[vendor]}) AS waiting"
+    age = _AGE[vendor] if signals.batch_relayed.has_listeners() else "NULL"
+    return f"{stored}, (retry_at IS NOT NULL AND retry_at > {_NOW[vendor]}) AS waiting, {age} AS age_seconds"
 
 
 def _readiness(vendor: str, scope: Scope) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from logpipe_signals import signals
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import OutboxRow
@@ -64,6 +65,7 @@ def send_now(using: str, lanes: Collection[int]) -> None:
             _drain_within(relay, settings.INLINE_WAIT_SECONDS)
     except (BackendUnavailable, LeaseLost) as error:
         breaker.trip()
+        _announce_lost(error)
         logger.warning("The log is away (%s); changes stay in the outbox of %r and are sent later.", error, using)
     except Exception:
         logger.exception("Sending inline failed; the changes stay in the outbox of %r and are sent later.", using)
@@ -125,6 +127,7 @@ class Sweeper:
             self.sweep(using)
         except (BackendUnavailable, LeaseLost) as error:
             breaker.trip()
+            _announce_lost(error)
             _warn_of_age(using, error)
         except Exception:
             logger.exception("The sweeper could not send what is pending on %r; it tries again.", using)
@@ -142,6 +145,11 @@ class Sweeper:
 def _is_in_memory(using: str) -> bool:
     connection: Any = connections[using]
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
+def _announce_lost(error: Exception) -> None:
+    if isinstance(error, BackendUnavailable):
+        signals.announce(signals.log_lost, None, side="publisher", error=error)
 
 
 def _warn_of_age(using: str, error: Exception) -> None:

@@ -40,6 +40,8 @@ from logpipe_signals.publishing.settling import (
     announce_sent,
     failure_of,
     is_permanent,
+    latencies_seconds,
+    sent_by_type,
 )
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ class _OnItsWay:
     batch: Batch
     delivery: Delivery
     deadline: float
+    claimed_at: float
+    sent: Sequence[Outgoing] = ()
 
 
 class Relay:
@@ -217,7 +221,9 @@ class Relay:
             self.claims.look_at_everything()
             raise
         deadline = clock.seconds() + timeout_seconds
-        self._on_its_way.append(_OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline))
+        self._on_its_way.append(
+            _OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline, claimed_at=started)
+        )
 
     @property
     def _patience_seconds(self) -> float:
@@ -237,12 +243,19 @@ class Relay:
         started = clock.seconds()
         try:
             outcomes = work.delivery.wait(max(0.0, work.deadline - clock.seconds()))
-            report = self._settle_outcomes(work.batch, outcomes)
+            report = self._settle_outcomes(work, outcomes)
         except (KeyboardInterrupt, SystemExit):
             self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it, and then hands over.
             raise
         finally:
             self.claims.settled(row.id for row in work.rows)
+        self._tell(work, report, started)
+        return report
+
+    def _tell(self, work: _OnItsWay, report: RelayReport, started: float) -> None:
+        if not signals.batch_relayed.has_listeners():
+            return
+        now = clock.seconds()
         signals.announce(
             signals.batch_relayed,
             None,
@@ -250,17 +263,18 @@ class Relay:
             sent=report.sent,
             failed=report.put_off + report.set_aside,
             retired=report.retired,
-            seconds=clock.seconds() - started,
+            seconds=now - started,
+            sent_by_type=sent_by_type(work.sent),
+            latencies_seconds=latencies_seconds(work.sent, now - work.claimed_at),
         )
-        return report
 
-    def _settle_outcomes(self, batch: Batch, outcomes: list[Sent]) -> RelayReport:
+    def _settle_outcomes(self, work: _OnItsWay, outcomes: list[Sent]) -> RelayReport:
         sent: list[Outgoing] = []
         later: list[tuple[Outgoing, Exception]] = []
         never: list[tuple[Outgoing, Exception]] = []
         given = iter(outcomes)
         somebody_listens = bool(signals.message_sent.receivers)
-        for outgoing in batch.outgoing:
+        for outgoing in work.batch.outgoing:
             own = [next(given) for _ in outgoing.messages]
             error = failure_of(outgoing, own)
             if error is None:
@@ -269,7 +283,8 @@ class Relay:
                     announce_sent(outgoing, own)
             else:
                 (never if is_permanent(outgoing, error) else later).append((outgoing, error))
-        return self._write(batch, sent, later, never)
+        work.sent = sent
+        return self._write(work.batch, sent, later, never)
 
     def _write(
         self,

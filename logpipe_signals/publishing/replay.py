@@ -8,13 +8,15 @@ later changes of its row may stand in the outbox by now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from django.db import models, transaction
 
 from logpipe_signals.models import DeadLetter
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.publishing import outbox
+from logpipe_signals.publishing.settling import announce_closed
 from logpipe_signals.registry import publications
 
 WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
@@ -37,7 +39,9 @@ def skip(letters: models.QuerySet[DeadLetter]) -> int:
     using = letters.db
     with transaction.atomic(using=using):
         rows = list(_waiting(letters).values_list("publication", "object_id").distinct())
+        topics = Counter(_waiting(letters).values_list("topic", flat=True))
         skipped = _waiting(letters).update(state=DeadLetterState.SKIPPED)
+        _announce_closed(using, topics, DeadLetterState.SKIPPED)
         for publication, object_id in rows:
             behind = _of_row(using, publication, object_id)
             if publication in _known() and not behind.filter(state=DeadLetterState.OPEN).exists():
@@ -53,8 +57,17 @@ def _replay_row(using: str, publication: str, object_id: str) -> int:
         DeadLetter.objects.using(using).filter(pk__in=[letter.pk for letter in letters]).update(
             state=DeadLetterState.REPLAYED
         )
+        _announce_closed(using, Counter(letter.topic for letter in letters), DeadLetterState.REPLAYED)
         replayed += len(letters)
     return replayed
+
+
+def _announce_closed(using: str, topics: Mapping[str, int], state: DeadLetterState) -> None:
+    def committed() -> None:
+        for topic, count in topics.items():
+            announce_closed(topic, state, count)
+
+    transaction.on_commit(committed, using=using, robust=True)
 
 
 def _intent(letter: DeadLetter) -> outbox.Intent:

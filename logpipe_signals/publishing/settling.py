@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import random
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from django.db import DatabaseError, InterfaceError, models, transaction
@@ -71,7 +72,8 @@ class Settlement:
             # That the row is on the log under another key takes its old one back from nobody.
             keys = [each.key.encode() for each in some]
             letters = letters.filter(models.Q(operation=Operation.UPSERT) | models.Q(key__in=keys))
-            letters.update(state=DeadLetterState.SUPERSEDED)
+            closed = letters.update(state=DeadLetterState.SUPERSEDED)
+            announce_closed(some[0].publication.topic, DeadLetterState.SUPERSEDED, closed)
         self.look_for_dead_letters()
 
     def put_off(self, rows: Sequence[ClaimedRow], error: Exception) -> None:
@@ -118,6 +120,14 @@ class Settlement:
             if not self.retire(outgoing.rows):
                 return False
             _letter(outgoing, error, state, secrets).save(using=self.using)
+        signals.announce(
+            signals.dead_letters_added,
+            None,
+            side=Side.PUBLISHER.value,
+            topic=outgoing.publication.topic,
+            state=state.value,
+            count=1,
+        )
         return True
 
     def _outbox(self) -> OutboxQuerySet:
@@ -174,6 +184,31 @@ def announce_failed(outgoing: Outgoing, error: Exception, *, permanent: bool) ->
         error=error,
         permanent=permanent,
     )
+
+
+def announce_closed(topic: str, state: DeadLetterState, count: int) -> None:
+    """Tell the receivers of `dead_letters_closed` about a publisher's letters."""
+    if count:
+        side = Side.PUBLISHER.value
+        signals.announce(signals.dead_letters_closed, None, side=side, topic=topic, state=state.value, count=count)
+
+
+def sent_by_type(sent: Sequence[Outgoing]) -> dict[tuple[str, str], int]:
+    """Return how many messages of each topic and type were sent."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for outgoing in sent:
+        publication = outgoing.publication
+        counts[publication.topic, publication.serializer_classes[0].MESSAGE_TYPE] += len(outgoing.messages)
+    return dict(counts)
+
+
+def latencies_seconds(sent: Sequence[Outgoing], since_claim_seconds: float) -> dict[str, list[float]]:
+    """Return, by topic, how long each change waited before it was claimed, and from then to the acknowledgement."""
+    found: dict[str, list[float]] = {}
+    for outgoing in sent:
+        latencies = found.setdefault(outgoing.publication.topic, [])
+        latencies += [row.age_seconds + since_claim_seconds for row in outgoing.rows if row.age_seconds is not None]
+    return found
 
 
 def storable(text: str) -> str:

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections, router
+from django.dispatch import Signal
 
+from logpipe_signals import signals
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.garbage import few_collections
 from logpipe_signals.heartbeat import Heartbeat
@@ -60,6 +62,7 @@ class RelayWorker:
 
     def _relay_while(self, go_on: Callable[[], bool]) -> RelayReport:
         report = RelayReport()
+        self._announce(signals.relay_started)
         try:
             with few_collections():
                 while not self._stopping and go_on():
@@ -69,6 +72,10 @@ class RelayWorker:
         finally:
             self._stop_relays()
         return report
+
+    def _announce(self, signal: Signal) -> None:
+        for relay in self.relays:
+            signals.announce(signal, None, alias=relay.using, name=relay.lanes.owner)
 
     def _anything_pending(self) -> bool:
         names = [*publications.sendable("state"), *publications.sendable("change")]
@@ -96,6 +103,8 @@ class RelayWorker:
         except (BackendUnavailable, LeaseLost) as error:
             self._recover(relay)
             logger.warning("%s %s", error, _age(relay.using))
+            if isinstance(error, BackendUnavailable):
+                signals.announce(signals.log_lost, None, side="publisher", error=error)
         except (DatabaseError, InterfaceError) as error:
             connections[relay.using].close()
             self._recover(relay)
@@ -117,6 +126,7 @@ class RelayWorker:
             except (BackendUnavailable, LeaseLost, DatabaseError, InterfaceError) as error:
                 logger.warning("The relay of %r ended with work in hand (%s); its lease runs out.", relay.using, error)
         self._waiter.close()
+        self._announce(signals.relay_stopped)
 
 
 def _is_pending(using: str, names: Sequence[str]) -> bool:
