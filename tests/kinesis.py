@@ -7,7 +7,7 @@ from typing import Any
 from logpipe_signals.backend import kinesis
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kinesis.client import shared_client
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services.ports import wait_until
 
 PATIENCE_SECONDS = 60.0
 

@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from testproject.services.cache import locked
+from logpipe_signals.testing.services.cache import locked
 
 REQUIREMENTS = ("django-logpipe==1.6.0", "Django>=5.2", "kafka-python", "psycopg[binary]>=3.2")
 

@@ -62,15 +62,15 @@ Hold a service in hand, to hurt it::
     free_port() -> int                 below the ephemeral range, so that no client's own socket can sit on it
 """
 
-from testproject.services.errors import ServiceFailed, ServiceUnavailable
-from testproject.services.kafka import KafkaBroker
+from logpipe_signals.testing.services.errors import ServiceFailed, ServiceUnavailable
+from logpipe_signals.testing.services.kafka import KafkaBroker
+from logpipe_signals.testing.services.ports import free_port
+from logpipe_signals.testing.services.proxy import TcpProxy
 from testproject.services.kafka_cluster import KafkaCluster
 from testproject.services.kinesis import KinesisMock, MotoServer
 from testproject.services.mariadb import MariaDBServer
-from testproject.services.ports import free_port
 from testproject.services.postgres import PostgresServer
 from testproject.services.providers import provided_kafka, provided_kinesis, provided_mariadb, provided_postgres
-from testproject.services.proxy import TcpProxy
 
 __all__ = [
     "KafkaBroker",

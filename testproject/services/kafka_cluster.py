@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
-from testproject.services.errors import ServiceFailed, missing_package
-from testproject.services.kafka import KafkaBroker
-from testproject.services.ports import free_ports, wait_until
+from logpipe_signals.testing.services.errors import ServiceFailed, missing_package
+from logpipe_signals.testing.services.kafka import KafkaBroker
+from logpipe_signals.testing.services.ports import free_ports, wait_until
 
 _START_ATTEMPTS = 3
 _ELECTION_SECONDS = 30

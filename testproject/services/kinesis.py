@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.ports import free_ports
+from logpipe_signals.testing.services.process import ServiceProcess
+from logpipe_signals.testing.services.service import Service
 from testproject.services.npm import installed_package, node_folder
-from testproject.services.ports import free_ports
-from testproject.services.process import ServiceProcess
-from testproject.services.service import Service
 
 KINESIS_LOCAL = "0.6.2"
 _STATE_CHANGES = ("CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT")

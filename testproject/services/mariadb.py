@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
-from testproject.services.ports import free_port
-from testproject.services.process import ServiceProcess, run_to_end
-from testproject.services.service import Service
+from logpipe_signals.testing.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.ports import free_port
+from logpipe_signals.testing.services.process import ServiceProcess, run_to_end
+from logpipe_signals.testing.services.service import Service
 
 USER = PASSWORD = DATABASE = "logpipe"
 _PLACES = ("/usr/sbin", "/usr/libexec", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/homebrew/sbin")

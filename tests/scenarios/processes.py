@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from testproject.services.ports import wait_until
-from testproject.services.process import ServiceProcess
+from logpipe_signals.testing.services.ports import wait_until
+from logpipe_signals.testing.services.process import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 

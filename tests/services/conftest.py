@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from logpipe_signals.testing.services.service import Service
 from testproject.services import ServiceUnavailable
-from testproject.services.service import Service
 
 # MariaDB comes with Debian's package, not with pip: where it is not installed, its tests are not asked for.
 MARIADB_IS_INSTALLED = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None

@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
+from logpipe_signals.testing.services.service import Service
 from testproject.services import KafkaBroker, ServiceFailed, TcpProxy
-from testproject.services.service import Service
 
 pytestmark = pytest.mark.kafka
 

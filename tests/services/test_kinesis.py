@@ -6,9 +6,9 @@ from typing import Any, cast
 import boto3
 import pytest
 
+from logpipe_signals.testing.services.ports import wait_until
+from logpipe_signals.testing.services.service import Service
 from testproject.services import KinesisMock, MotoServer
-from testproject.services.ports import wait_until
-from testproject.services.service import Service
 
 pytestmark = pytest.mark.kinesis
 

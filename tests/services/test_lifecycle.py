@@ -7,16 +7,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from logpipe_signals.testing.services import java
+from logpipe_signals.testing.services.ports import accepts_connections, is_free, wait_until
 from testproject.services import (
     KafkaBroker,
     PostgresServer,
     ServiceFailed,
     ServiceUnavailable,
     free_port,
-    java,
     mariadb,
 )
-from testproject.services.ports import accepts_connections, is_free, wait_until
 from tests.services import web_server
 from tests.services.web_server import WebServer
 

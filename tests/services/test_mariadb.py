@@ -6,8 +6,8 @@ from typing import Any, cast
 import pymysql
 import pytest
 
+from logpipe_signals.testing.services.service import Service
 from testproject.services import MariaDBServer
-from testproject.services.service import Service
 
 pytestmark = pytest.mark.mariadb
 

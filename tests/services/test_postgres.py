@@ -6,8 +6,8 @@ from typing import cast
 import psycopg
 import pytest
 
+from logpipe_signals.testing.services.service import Service
 from testproject.services import PostgresServer, TcpProxy
-from testproject.services.service import Service
 
 pytestmark = pytest.mark.postgres
 

@@ -2,9 +2,9 @@
 
 import sys
 
+from logpipe_signals.testing.services.process import ServiceProcess
+from logpipe_signals.testing.services.service import Service
 from testproject.services import free_port
-from testproject.services.process import ServiceProcess
-from testproject.services.service import Service
 
 
 class WebServer(Service):

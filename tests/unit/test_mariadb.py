@@ -27,10 +27,10 @@ from logpipe_signals.models.dead_letters import Side
 from logpipe_signals.models.expressions import DatabaseNow, SecondsFromNow
 from logpipe_signals.publishing import backfill, setwise
 from logpipe_signals.registry import publications
+from logpipe_signals.testing.services.ports import wait_until
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
 from testproject.people.models import Person
-from testproject.services.ports import wait_until
 from tests.conftest import ChangeSettings
 from tests.unit.consuming.conftest import BACKEND, person, put_message
 from tests.zoo.models import Keyed

@@ -14,7 +14,7 @@ from typing import Any
 import django
 from django.core.management import call_command
 
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services.ports import wait_until
 
 WITHOUT_EMAIL = ["uuid", "first_name", "last_name"]
 RELEASE = os.environ["SCENARIO_RELEASE"]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import psycopg
 
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services.ports import wait_until
 from tests.scenarios.checker import Entry, Verdict, judge
 from tests.scenarios.kinesis.log import KinesisLog, entry_of
 from tests.scenarios.processes import ROOT

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from logpipe_signals.testing.services.ports import wait_until
 from testproject.services import KafkaBroker, KafkaCluster, PostgresServer, TcpProxy
-from testproject.services.ports import wait_until
 from tests.scenarios.publishing.logs import TOPIC, DatabaseLog, KafkaLog
 from tests.scenarios.publishing.world import PENDING, World
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services.ports import wait_until
 from tests.scenarios.checker import Verdict, judge
 from tests.scenarios.processes import Program
 from tests.scenarios.publishing import audit, beside

@@ -18,8 +18,8 @@ from django.db import DatabaseError, IntegrityError, connection, models, transac
 from django.db.models.signals import pre_delete, pre_save
 
 from logpipe_signals.models import OutboxRow
+from logpipe_signals.testing.services.ports import wait_until
 from testproject.people.models import Person
-from testproject.services.ports import wait_until
 from tests.conftest import ChangeSettings
 from tests.zoo.models import Animal, Dog, Watched
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from testproject.services import reaper
-from testproject.services.errors import ServiceFailed
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services import reaper
+from logpipe_signals.testing.services.errors import ServiceFailed
+from logpipe_signals.testing.services.ports import wait_until
 
 _KILL_WAIT_SECONDS = 30
 _OUTPUT_TAIL_CHARACTERS = 2_000

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
-from testproject.services import reaper
-from testproject.services.errors import ServiceFailed, failure, log_tail
-from testproject.services.ports import accepts_connections, is_free, wait_until
-from testproject.services.process import ServiceProcess
+from logpipe_signals.testing.services import reaper
+from logpipe_signals.testing.services.errors import ServiceFailed, failure, log_tail
+from logpipe_signals.testing.services.ports import accepts_connections, is_free, wait_until
+from logpipe_signals.testing.services.process import ServiceProcess
 
 _START_ATTEMPTS = 5
 

@@ -56,7 +56,7 @@ def _opened_pipe() -> IO[str]:
             text=True,
             start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
         )
-        assert process.stdin is not None  # noqa: S101  # stdin=PIPE
+        assert process.stdin is not None  # stdin=PIPE
         _pipe = process.stdin
         atexit.register(_dismiss, process, os.getpid())
     return _pipe

@@ -5,13 +5,13 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from testproject.services.errors import ServiceFailed
-from testproject.services.java import java_program, kafka_class_path
-from testproject.services.kafka_config import Credentials, Listener, NodeConfig, write_config
-from testproject.services.ports import free_port, free_ports
-from testproject.services.process import ServiceProcess, run_to_end
-from testproject.services.proxy import TcpProxy
-from testproject.services.service import Service
+from logpipe_signals.testing.services.errors import ServiceFailed
+from logpipe_signals.testing.services.java import java_program, kafka_class_path
+from logpipe_signals.testing.services.kafka_config import Credentials, Listener, NodeConfig, write_config
+from logpipe_signals.testing.services.ports import free_port, free_ports
+from logpipe_signals.testing.services.process import ServiceProcess, run_to_end
+from logpipe_signals.testing.services.proxy import TcpProxy
+from logpipe_signals.testing.services.service import Service
 
 # For tests: up soon, and sparing with the cores that they share. A benchmark takes java_options=().
 QUICK_JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")

@@ -6,8 +6,8 @@ import time
 from contextlib import suppress
 from typing import Self
 
-from testproject.services.errors import ServiceFailed
-from testproject.services.ports import free_port
+from logpipe_signals.testing.services.errors import ServiceFailed
+from logpipe_signals.testing.services.ports import free_port
 
 _CHUNK_BYTES = 65_536
 _BIND_ATTEMPTS = 20

