@@ -9,8 +9,8 @@ import pytest
 from logpipe_signals.backend.base import Gap, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.exceptions import MissingTopicError
-from testproject.services.ports import wait_until
 from logpipe_signals.testing.conformance.log import PATIENCE_SECONDS, Log, poll_until
+from logpipe_signals.testing.services.ports import wait_until
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 

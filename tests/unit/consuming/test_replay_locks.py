@@ -15,9 +15,9 @@ from logpipe_signals.consuming.consumer import MultiConsumer
 from logpipe_signals.consuming.replay import ReplayReport, replay
 from logpipe_signals.envelope import Meta
 from logpipe_signals.models import DeadLetter
+from logpipe_signals.testing.services.ports import wait_until
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
-from testproject.services.ports import wait_until
 from tests.unit.consuming.conftest import person, put_message
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(databases="__all__", transaction=True)]

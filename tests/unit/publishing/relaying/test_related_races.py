@@ -13,7 +13,7 @@ from django.db.models.signals import m2m_changed
 
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing.relay import drain
-from testproject.services.ports import wait_until
+from logpipe_signals.testing.services.ports import wait_until
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
 from tests.zoo.models import Address, Label, Line, Order, Region
 
