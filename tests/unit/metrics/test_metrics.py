@@ -168,7 +168,7 @@ def test_installing_twice_counts_once(page) -> None:
 
 @pytest.fixture
 def own_port() -> Iterator[int]:
-    from testproject.services.ports import free_port
+    from logpipe_signals.testing.services.ports import free_port
 
     port = free_port()
     stop = metrics.serve(port, "127.0.0.1")
@@ -183,7 +183,7 @@ def test_a_port_of_its_own_serves_the_same_page(own_port: int) -> None:
 
 
 def test_a_process_that_ends_gives_its_port_back(own_port: int) -> None:
-    from testproject.services.ports import free_port
+    from logpipe_signals.testing.services.ports import free_port
 
     port = free_port()
     metrics.serve(port, "127.0.0.1")()

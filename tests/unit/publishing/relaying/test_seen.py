@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from logpipe_signals.publishing.worker import RelayWorker
-from testproject.services.ports import free_port
+from logpipe_signals.testing.services.ports import free_port
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
