@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
     from logpipe_signals.formats import FORMAT_JSON, FORMAT_MSGPACK, FORMAT_PICKLE
-    from logpipe_signals.publishing.producer import DRFProducer, Producer
+    from logpipe_signals.publishing.producer import DRFProducer, Producer, PydanticProducer
     from logpipe_signals.publishing.suspend import suspend_publishing
     from logpipe_signals.registry import publishes, register_consumer, subscribes
 
@@ -34,6 +34,7 @@ _HOMES = {
     "MultiConsumer": "logpipe_signals.consuming.consumer",
     "DRFProducer": "logpipe_signals.publishing.producer",
     "Producer": "logpipe_signals.publishing.producer",
+    "PydanticProducer": "logpipe_signals.publishing.producer",
     "FORMAT_JSON": "logpipe_signals.formats",
     "FORMAT_MSGPACK": "logpipe_signals.formats",
     "FORMAT_PICKLE": "logpipe_signals.formats",
@@ -51,6 +52,7 @@ __all__ = [
     "DRFProducer",
     "MultiConsumer",
     "Producer",
+    "PydanticProducer",
     "publishes",
     "register_consumer",
     "subscribes",

@@ -28,6 +28,7 @@ from django.db.models.signals import class_prepared
 from django.utils.module_loading import import_string
 
 from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.pydantic_serializers import is_pydantic, serializer_for
 
 if TYPE_CHECKING:
     from logpipe_signals.consuming.consumer import Consumer
@@ -119,12 +120,13 @@ class Publication:
     @cached_property
     def serializer_classes(self) -> tuple[SerializerClass, ...]:
         """
-        The serializers, oldest version first.
+        The serializers, oldest version first; for a Pydantic model the one that shows rows as it does.
 
         Raises:
             DeclarationError: A dotted path does not import, or MESSAGE_TYPE or VERSION is missing or wrong.
         """
-        loaded = [load_serializer(declared, f"Publication {self.name!r}") for declared in self._declared]
+        named = [load_serializer(declared, f"Publication {self.name!r}") for declared in self._declared]
+        loaded = [serializer_for(cls) if is_pydantic(cls) else cls for cls in named]  # type: ignore[arg-type]  # hashable
         return tuple(sorted(loaded, key=lambda cls: (cls.MESSAGE_TYPE, cls.VERSION)))
 
     @cached_property

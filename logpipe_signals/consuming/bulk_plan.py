@@ -17,10 +17,11 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from rest_framework import serializers
 
-from logpipe_signals.consuming.kinds import is_pydantic, model_of
+from logpipe_signals.consuming.kinds import model_of
 from logpipe_signals.consuming.lookup import Lookup
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.keys import target_field
+from logpipe_signals.pydantic_serializers import is_pydantic
 from logpipe_signals.registry import SerializerClass
 
 _is_usual_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch

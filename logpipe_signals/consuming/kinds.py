@@ -1,15 +1,10 @@
-"""Kinds of serializers: DRF's and Pydantic's, told apart without importing Pydantic."""
+"""What a serializer is about."""
 
 from __future__ import annotations
 
 from django.db import models
 
 from logpipe_signals.registry import SerializerClass
-
-
-def is_pydantic(serializer_class: SerializerClass) -> bool:
-    """Tell a Pydantic model from a DRF serializer."""
-    return isinstance(serializer_class, type) and hasattr(serializer_class, "model_validate")
 
 
 def model_of(serializer_class: SerializerClass) -> type[models.Model] | None:

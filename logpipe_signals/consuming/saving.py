@@ -12,8 +12,9 @@ from logpipe_signals import echo
 from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.incoming import Incoming, Route
 from logpipe_signals.consuming.kept_fields import kept_fields
-from logpipe_signals.consuming.kinds import is_pydantic, model_of
+from logpipe_signals.consuming.kinds import model_of
 from logpipe_signals.exceptions import ValidationError
+from logpipe_signals.pydantic_serializers import is_pydantic
 
 
 def apply_record(incoming: Incoming) -> Any:

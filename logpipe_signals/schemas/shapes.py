@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals.pydantic_serializers import is_pydantic
 from logpipe_signals.registry import SerializerClass
 
 Schema = Mapping[str, Any]
@@ -48,8 +49,9 @@ def shape_of(serializer_class: SerializerClass, direction: Direction) -> Shape:
     Raises:
         DeclarationError: The extra `schema` is not installed, or the serializer cannot be looked into.
     """
-    if hasattr(serializer_class, "model_json_schema"):
-        return Shape(schema=_pydantic(serializer_class, direction))
+    model = getattr(serializer_class, "pydantic_model", serializer_class)
+    if is_pydantic(model):
+        return Shape(schema=_pydantic(model, direction))
     return _drf(serializer_class, direction)
 
 
