@@ -52,7 +52,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("rows", "all rows, or those that the lookups find"),
-                            ("keys", "a list of message keys"),
                             ("pks", "a list of primary keys"),
                             ("deleted", "a list of rows deleted long ago"),
                         ],
@@ -69,8 +68,6 @@ class Migration(migrations.Migration):
                 ("end_key", logpipe_signals.models.exact.ExactTextField(blank=True, null=True)),
                 ("rows_total", models.BigIntegerField(blank=True, help_text="As estimated when it began.", null=True)),
                 ("rows_done", models.BigIntegerField(default=0, help_text="Rows put into the outbox.")),
-                ("rows_missing", models.BigIntegerField(default=0, help_text="Listed keys without a row.")),
-                ("missing_keys", models.JSONField(blank=True, default=list, help_text="The first few of them.")),
                 ("chunks_done", models.BigIntegerField(default=0)),
                 (
                     "seconds_run",

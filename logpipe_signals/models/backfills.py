@@ -37,7 +37,6 @@ class BackfillOf(models.TextChoices):
     """What a job was given to choose its rows by."""
 
     ROWS = "rows", "all rows, or those that the lookups find"
-    KEYS = "keys", "a list of message keys"
     PRIMARY_KEYS = "pks", "a list of primary keys"
     DELETED = "deleted", "a list of rows deleted long ago"
 
@@ -94,8 +93,6 @@ class Backfill(models.Model):
     end_key = ExactTextField(null=True, blank=True)
     rows_total = models.BigIntegerField(null=True, blank=True, help_text="As estimated when it began.")
     rows_done = models.BigIntegerField(default=0, help_text="Rows put into the outbox.")
-    rows_missing = models.BigIntegerField(default=0, help_text="Listed keys without a row.")
-    missing_keys = models.JSONField(default=list, blank=True, help_text="The first few of them.")
     chunks_done = models.BigIntegerField(default=0)
     seconds_run = models.FloatField(default=0, help_text="Without the time it was paused or waited for a runner.")
     last_outbox_id = models.BigIntegerField(
@@ -130,7 +127,11 @@ class Backfill(models.Model):
 
 
 class BackfillKey(models.Model):
-    """One listed key of a job, in the order given; removed with the job's end. `values` is what a delete needs."""
+    """
+    One listed primary key of a job, in the order given; removed with the job's end.
+
+    `values` is what a delete needs: its message key, and the lookup fields of each version.
+    """
 
     backfill = models.ForeignKey(Backfill, on_delete=models.CASCADE, related_name="listed", db_index=False)
     number = models.BigIntegerField()

@@ -24,6 +24,29 @@ from logpipe_signals.registry import Publication, SerializerClass
 from logpipe_signals.schemas.validation import require_sent, validates
 
 
+_VERSIONS = b'{"only_versions": '
+
+
+def only_versions(versions: Sequence[int]) -> bytes | None:
+    """Return what an upsert's outbox row says where a backfill is to send some versions alone; None: all."""
+    return _VERSIONS + json.dumps(sorted(versions)).encode() + b"}" if versions else None
+
+
+def asks_for_versions(row: ClaimedRow) -> bool:
+    """Tell whether an upsert's outbox row is of a backfill of some versions alone."""
+    return row.operation == Operation.UPSERT and row.payload is not None and row.payload.startswith(_VERSIONS)
+
+
+def versions_wanted(intents: Iterable[ClaimedRow]) -> frozenset[int] | None:
+    """Return which versions these upserts ask for together; None: all, as every live change does."""
+    wanted: set[int] = set()
+    for intent in intents:
+        if intent.payload is None or not asks_for_versions(intent):
+            return None
+        wanted.update(json.loads(intent.payload)["only_versions"])
+    return frozenset(wanted)
+
+
 class NotSerialisable(LogPipeError):
     """What capture kept of a deleted row, or of a change, is an error instead of a message."""
 
@@ -39,6 +62,8 @@ class Outgoing:
     sequence: int
     rows: tuple[ClaimedRow, ...]
     messages: tuple[Message, ...]
+    is_whole: bool = True
+    """Whether all versions leave; where a backfill asks for some alone, dead letters of the row stay open."""
     error: Exception | None = None
     """Why there are no messages: the serializer raised. Trying again cannot help until somebody changes something."""
 
@@ -86,15 +111,16 @@ class MessageMaker:
     def upserted(
         self, pk: Any, rows: Sequence[ClaimedRow], key: str, data: tuple[Any, ...], extra: Mapping[str, str]
     ) -> Outgoing:
-        """Return the messages of a row that is there: all versions of its data."""
+        """Return the messages of a row that is there: all versions of its data, or those that are asked for."""
         text = self._pk_text(pk)
+        versions = versions_wanted(rows)
         try:
             if self._validates:
                 self._require_schemas(data)
-            made = self._upserts.of(text, key, data, extra)
+            made = self._upserts.of(text, key, data, extra, versions)
         except Exception as error:  # noqa: BLE001  (formats and what a serializer gives them may raise anything)
             return self.failed(pk, rows, error)
-        return self._outgoing(text, rows, key, made, None)
+        return self._outgoing(text, rows, key, made, None, is_whole=versions is None)
 
     def sent(self, pk: Any, rows: Sequence[ClaimedRow], key: str, messages: Iterable[Message]) -> Outgoing:
         """Return the messages of a row; an error while they are made is this row's failure alone."""
@@ -121,7 +147,10 @@ class MessageMaker:
             raise NotSerialisable(kept[ERROR_MEMBER])
         mode = "message" if operation == Operation.UPSERT else self.publication.options.delete
         for serializer_class in self.publication.serializer_classes if mode in ("message", "both") else ():
-            member = kept.get(version_label(serializer_class), {})
+            label = version_label(serializer_class)
+            if operation == Operation.UPSERT and label not in kept:
+                continue  # A version that came after the change, or one that its backfill was not asked for.
+            member = kept.get(label, {})
             if self._validates and operation == Operation.UPSERT:
                 require_sent(serializer_class, member)
             yield self.version(serializer_class, pk, row.key, member, operation, row.headers or {})
@@ -162,7 +191,14 @@ class MessageMaker:
         return Message(topic=self.publication.topic, key=row.key, value=None, headers=headers)
 
     def _outgoing(
-        self, text: str, rows: Sequence[ClaimedRow], key: str, messages: tuple[Message, ...], error: Exception | None
+        self,
+        text: str,
+        rows: Sequence[ClaimedRow],
+        key: str,
+        messages: tuple[Message, ...],
+        error: Exception | None,
+        *,
+        is_whole: bool = True,
     ) -> Outgoing:
         return Outgoing(
             publication=self.publication,
@@ -172,5 +208,6 @@ class MessageMaker:
             sequence=self.wire.sequence,
             rows=tuple(rows),
             messages=messages,
+            is_whole=is_whole,
             error=error,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -58,14 +58,26 @@ def delete_payload(publication: Publication, instance: models.Model) -> bytes:
     return _payload(publication, instance, lambda cls: _represented(cls, publication.lookup_fields, instance))
 
 
-def change_payload(publication: Publication, instance: models.Model) -> bytes:
-    """Return the outbox's JSON of a change that is its own message, a member a version; an error has its own member."""
-    return _payload(publication, instance, lambda cls: cls(instance).data)
+def change_payload(publication: Publication, instance: models.Model, versions: Sequence[int] = ()) -> bytes:
+    """
+    Return the outbox's JSON of a change that is its own message, a member a version; an error has its own member.
+
+    Args:
+        versions: Keep these alone; empty: all.
+    """
+    return _payload(publication, instance, lambda cls: cls(instance).data, versions)
 
 
-def _payload(publication: Publication, instance: models.Model, represent: Callable[[SerializerClass], Any]) -> bytes:
+def _payload(
+    publication: Publication,
+    instance: models.Model,
+    represent: Callable[[SerializerClass], Any],
+    versions: Sequence[int] = (),
+) -> bytes:
     members: dict[str, Any] = {}
     for serializer_class in publication.serializer_classes:
+        if versions and serializer_class.VERSION not in versions:
+            continue
         try:
             rendered = JSONRenderer().render({version_label(serializer_class): represent(serializer_class)})
         except DatabaseError:

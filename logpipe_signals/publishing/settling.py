@@ -63,8 +63,8 @@ class Settlement:
             return
         by_publication: dict[str, list[Outgoing]] = {}
         for outgoing in sent:
-            if outgoing.publication.options.payload == "change":
-                continue  # A later change makes no earlier one superfluous.
+            if outgoing.publication.options.payload == "change" or not outgoing.is_whole:
+                continue  # A later change makes no earlier one superfluous, nor does one version the others.
             by_publication.setdefault(outgoing.publication.name, []).append(outgoing)
         for name, some in by_publication.items():
             letters = self._open_dead_letters().filter(publication=name)
@@ -223,6 +223,14 @@ def _ids_by_attempts(rows: Sequence[ClaimedRow]) -> dict[int, list[int]]:
     return found
 
 
+def _kept_of(rows: Sequence[ClaimedRow]) -> bytes | None:
+    """Return what a replay needs: of upserts together, that some versions alone are meant only where all say so."""
+    last = rows[-1]
+    if last.operation == Operation.UPSERT and any(row.payload is None for row in rows):
+        return None
+    return last.payload
+
+
 def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState, secrets: Secrets) -> DeadLetter:
     """Return one letter a change; its bytes are those of the first version, complete, its texts without secrets."""
     last = outgoing.rows[-1]
@@ -237,7 +245,7 @@ def _letter(outgoing: Outgoing, error: Exception, state: DeadLetterState, secret
         identity=outgoing.identity[:255],
         sequence=outgoing.sequence,
         operation=last.operation,
-        payload=last.payload,
+        payload=_kept_of(outgoing.rows),
         key=outgoing.key.encode(),
         value=message.value if message else None,
         headers=[[name, base64.b64encode(value).decode()] for name, value in message.headers] if message else [],

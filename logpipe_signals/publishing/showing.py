@@ -22,6 +22,7 @@ from logpipe_signals.keys import database_text, decode_pk, pk_fields
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import before, outbox, setwise, wake
 from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.messages import asks_for_versions
 from logpipe_signals.registry import Publication
 
 Model = type[models.Model]
@@ -44,7 +45,7 @@ def publish(publication: Publication, using: str, model: Model, lookup: str, pks
 
 def names_others(row: ClaimedRow) -> bool:
     """Tell whether an outbox row of a state says by what its rows are found, instead of which one it is."""
-    return row.operation == Operation.UPSERT and row.payload is not None
+    return row.operation == Operation.UPSERT and row.payload is not None and not asks_for_versions(row)
 
 
 def enqueue(publication: Publication, using: str, payloads: Iterable[bytes | None]) -> None:

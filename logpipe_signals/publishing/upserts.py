@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from logpipe_signals import formats
@@ -26,13 +26,24 @@ class Upserts:
         self._labels = [(cls.MESSAGE_TYPE, cls.VERSION) for cls in publication.serializer_classes]
         self._shared_headers = wire.headers(NOBODY, Operation.UPSERT, {})[1:]
 
-    def of(self, pk_text: str, key: str, data: tuple[Any, ...], extra: Mapping[str, str]) -> tuple[Message, ...]:
-        """Return the message of each version of a row, whose further headers are `extra`."""
+    def of(
+        self,
+        pk_text: str,
+        key: str,
+        data: tuple[Any, ...],
+        extra: Mapping[str, str],
+        versions: Collection[int] | None = None,
+    ) -> tuple[Message, ...]:
+        """Return the message of each version of a row (or of these alone), whose further headers are `extra`."""
         make = self._alone if extra or not self._shared_headers else self._one
-        if len(data) == 1:
+        if len(data) == 1 and versions is None:
             return (make(self._labels[0], pk_text, key, data[0], extra),)
         return tuple(
-            [make(label, pk_text, key, member, extra) for label, member in zip(self._labels, data, strict=True)]
+            [
+                make(label, pk_text, key, member, extra)
+                for label, member in zip(self._labels, data, strict=True)
+                if versions is None or label[1] in versions
+            ]
         )
 
     def _one(self, label: Label, pk_text: str, key: str, member: Any, extra: Mapping[str, str]) -> Message:

@@ -34,7 +34,7 @@ def test_the_saving_process_sends_where_there_is_no_relay(project: Project) -> N
 
 def test_a_row_written_past_save_is_published_by_republish_all(project: Project) -> None:
     project.child("save_in_bulk", "3")
-    assert "3 messages sent" in project.manage("republish_all", "people")
+    assert "3 rows sent" in project.manage("republish_all", "people")
     project.manage("run_consumer", "--until-caught-up")
 
     assert project.child("compare_until_equal") == []

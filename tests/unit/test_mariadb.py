@@ -25,7 +25,8 @@ from logpipe_signals.exceptions import MessageRejected, PositionConflict
 from logpipe_signals.models import DeadLetter, Lease, Offset, OutboxRow, Source
 from logpipe_signals.models.dead_letters import Side
 from logpipe_signals.models.expressions import DatabaseNow, SecondsFromNow
-from logpipe_signals.publishing import backfill, setwise
+from logpipe_signals.publishing import backfills, setwise
+from logpipe_signals.publishing.backfills.chunks import write_rows
 from logpipe_signals.registry import publications
 from logpipe_signals.testing.services.ports import wait_until
 from testproject.mirror.models import PersonCopy
@@ -119,8 +120,8 @@ def test_a_key_has_one_lane_whoever_captures_it(word: str) -> None:
     setwise.publish(publications["zoo.keyed:keyed_by_word"], "default", pk=keyed.pk)
     assert lanes_of(keyed) <= saved
     OutboxRow.objects.all().delete()
-    for target in backfill.targets(["zoo.Keyed"]):
-        backfill.enqueue(target)
+    for target in backfills.targets(["zoo.Keyed"]):
+        write_rows(target, target.rows())
     assert lanes_of(keyed) == saved
 
 
@@ -217,8 +218,8 @@ def test_a_backfill_does_not_wait_for_open_writes() -> None:
     try:
         assert written.wait(10)
         execute("SET SESSION innodb_lock_wait_timeout = 1")
-        (target,) = backfill.targets(["people.Person"])
-        assert backfill.enqueue(target) == 1
+        (target,) = backfills.targets(["people.Person"])
+        assert write_rows(target, target.rows()) == 1
     finally:
         enqueued.set()
         writer.join()

@@ -151,7 +151,7 @@ def test_a_backfill_beside_live_writes_takes_no_row_back(make_world: Callable[..
         backfill = world.program(f"backfill{number}", "manage.py", "republish_all", "people", "--verbosity=0")
         backfill.start()
         assert backfill.wait(timeout_seconds=60), backfill.output
-        assert "messages sent" in backfill.output, backfill.output
+        assert "rows sent" in backfill.output, backfill.output
     world.settle()
 
     verdict = world.require()
