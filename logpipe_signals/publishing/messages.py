@@ -23,7 +23,6 @@ from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
 from logpipe_signals.schemas.validation import require_sent, validates
 
-
 _VERSIONS = b'{"only_versions": '
 
 
