@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -24,6 +25,7 @@ from logpipe_signals import signals
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.expressions import array_text
 from logpipe_signals.publishing import clock
+from logpipe_signals.publishing.aside import Aside
 from logpipe_signals.registry import publications
 
 FLOOR_LAG_SECONDS = 1.0
@@ -92,10 +94,17 @@ class _Scan:
 
 
 class Claims:
-    """What one relay has claimed and not yet settled, on one database alias."""
+    """
+    What one relay has claimed and not yet settled, on one database alias.
 
-    def __init__(self, using: str) -> None:
+    Args:
+        aside: Reads, while one full batch is made and sent, what the next claim will ask for.
+    """
+
+    def __init__(self, using: str, aside: Aside | None = None) -> None:
         self.using = using
+        self._aside = aside or Aside(using, threaded=False)
+        self._foreseen: dict[int, tuple[Scope, Future[list[ClaimedRow]]]] = {}
         self._scans: dict[tuple[int, int], _Scan] = defaultdict(_Scan)
         self._homes: dict[int, _Scan] = {}
         self._changing: dict[int, ClaimedRow] = {}
@@ -114,6 +123,7 @@ class Claims:
         Args:
             passing_over: Names of publications whose rows are left for another time.
         """
+        self._turn += 1
         states = [name for name in publications.sendable("state") if name not in passing_over]
         rows = self._claim(LIVE, lanes, states, limit)
         if len(rows) < limit:
@@ -142,18 +152,37 @@ class Claims:
     def _claim(self, priority: int, lanes: Sequence[int], names: Sequence[str], limit: int) -> list[ClaimedRow]:
         if not lanes or not names:
             return []
-        scans = {lane: self._scans[priority, lane] for lane in self._in_turn(lanes)}
+        scans = self._scans_of(priority, self._in_turn(lanes, self._turn))
         started = clock.seconds()
         rewound = self._look_back(priority, scans)
-        share = max(SMALLEST_SHARE, -(-limit // self._active_lanes))
-        positions = [(lane, scan.position) for lane, scan in scans.items()]
-        hidden = [row_id for scan in scans.values() for row_id in scan.in_flight if row_id > scan.position]
-        rows = _read(self.using, Scope(priority, positions, names, hidden, share, limit))
-        self._remember(rows, scans, share=share, limit=limit)
+        scope = self._scope(priority, scans, names, limit)
+        rows = self._rows_of(scope)
+        self._remember(rows, scans, share=scope.share, limit=limit)
         if rewound:
             cost_seconds = clock.seconds() - started
             self._rewind_at[priority] = clock.seconds() + max(REWIND_SECONDS, REWIND_COST_FACTOR * cost_seconds)
+        if len(rows) == limit and self._aside.overlaps:
+            scans = self._scans_of(priority, self._in_turn(lanes, self._turn + 1))
+            self._foresee(self._scope(priority, scans, names, limit))
         return rows
+
+    def _scans_of(self, priority: int, lanes: Sequence[int]) -> dict[int, _Scan]:
+        return {lane: self._scans[priority, lane] for lane in lanes}
+
+    def _scope(self, priority: int, scans: dict[int, _Scan], names: Sequence[str], limit: int) -> Scope:
+        share = max(SMALLEST_SHARE, -(-limit // self._active_lanes))
+        positions = [(lane, scan.position) for lane, scan in scans.items()]
+        hidden = [row_id for scan in scans.values() for row_id in scan.in_flight if row_id > scan.position]
+        return Scope(priority, positions, names, hidden, share, limit)
+
+    def _foresee(self, scope: Scope) -> None:
+        """Begin to read what the next claim asks for, should nothing change until then."""
+        self._foreseen[scope.priority] = scope, self._aside.run(partial(_read, self.using, scope))
+
+    def _rows_of(self, scope: Scope) -> list[ClaimedRow]:
+        # The same scope hides the same rows in flight and goes on from the same positions, so none is claimed twice.
+        foreseen, found = self._foreseen.pop(scope.priority, (None, None))
+        return found.result() if found is not None and foreseen == scope else _read(self.using, scope)
 
     def _look_back(self, priority: int, scans: dict[int, _Scan]) -> bool:
         rewind = clock.seconds() >= self._rewind_at[priority]
@@ -178,10 +207,10 @@ class Claims:
             if len(ids) < share and len(rows) < limit:
                 scan.back_to_floor()
 
-    def _in_turn(self, lanes: Sequence[int]) -> list[int]:
+    def _in_turn(self, lanes: Sequence[int], turn: int) -> list[int]:
         # Another lane comes first at each claim, so that a full batch is not always filled by the same ones.
-        self._turn = (self._turn + 1) % len(lanes)
-        return [*lanes[self._turn :], *lanes[: self._turn]]
+        first = turn % len(lanes)
+        return [*lanes[first:], *lanes[:first]]
 
     # --- changes, which have to stay in order -------------------------------------------------------------------
 
@@ -195,7 +224,7 @@ class Claims:
             return []
         blocked = {change.row for change in self._changing.values()}
         found: list[ClaimedRow] = []
-        positions = dict.fromkeys(self._in_turn(lanes), 0)
+        positions = dict.fromkeys(self._in_turn(lanes, self._turn), 0)
         for _ in range(PAGES_OF_CHANGES):
             scope = Scope(LIVE, list(positions.items()), names, [], limit, limit, include_waiting=True)
             page = _read(self.using, scope)

@@ -4,7 +4,8 @@ The relay: claims lanes, reads the rows' current state in batches, serialises, s
     Relay("default").run(stop)       # for ever, as manage.py run_relay does
     drain("default")                 # everything that is pending now
 
-While one batch is on its way to the log the next one is claimed, read and serialised. A batch is retired only when all
+While one batch is on its way to the log the next one is claimed, read and serialised, and in front of a backlog the one
+before is retired, and the one after claimed, by a thread beside it (`aside`). A batch is retired only when all
 of a row's messages were acknowledged. Nothing is sent without looking at the lease's deadline first, and the client
 gives a message up before that deadline, so a relay that was held up cannot write over its successor's messages.
 """
@@ -15,6 +16,8 @@ import logging
 import math
 from collections import deque
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,6 +32,7 @@ from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LogPipeError
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import clock
+from logpipe_signals.publishing.aside import Aside, done
 from logpipe_signals.publishing.claim import ClaimedRow, Claims
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id
 from logpipe_signals.publishing.messages import Batch, Outgoing
@@ -47,6 +51,7 @@ from logpipe_signals.publishing.settling import (
 logger = logging.getLogger(__name__)
 
 PIPELINE_DEPTH = 2
+RETIRING_DEPTH = 1
 LEAST_PATIENCE_SECONDS = 0.1
 
 
@@ -76,6 +81,16 @@ class _OnItsWay:
     sent: Sequence[Outgoing] = ()
 
 
+@dataclass(kw_only=True)
+class _Retiring:
+    """A batch whose outcomes are known, while its rows are deleted."""
+
+    work: _OnItsWay
+    report: RelayReport
+    retired: Future[int]
+    started: float
+
+
 class Relay:
     """
     Sends the pending changes of one database alias.
@@ -83,20 +98,25 @@ class Relay:
     Args:
         using: The alias whose outbox is relayed.
         owner: Names this relay among others; by default host, process and a random part.
+        threaded: Whether a thread with a connection of its own may retire and claim beside it.
     """
 
-    def __init__(self, using: str = "default", *, owner: str | None = None) -> None:
+    def __init__(self, using: str = "default", *, owner: str | None = None, threaded: bool = False) -> None:
         self.using = using
+        self._aside = Aside(using, threaded=threaded)
         owner = owner or relay_id()
         self.producer = get_producer_backend()
         self._fencing = settings.KAFKA_FENCING == "transactions"
         if self._fencing:
             self.producer = self.producer.fenced(owner)
         self.lanes = HeldLanes(using, owner, fence=self.producer.fence if self._fencing else None)
-        self.claims = Claims(using)
+        self.claims = Claims(using, self._aside)
         self.pace = Pace()
         self._settlement = Settlement(using, self.lanes)
         self._on_its_way: deque[_OnItsWay] = deque()
+        self._retiring: deque[_Retiring] = deque()
+        self._is_behind = False
+        """Whether more waits than one batch."""
         self._kept_waiting: frozenset[str] = frozenset()
         """Publications of which the log took nothing: perhaps their topic alone is away, and others come first."""
         self._more_came = False
@@ -114,13 +134,15 @@ class Relay:
             BackendUnavailable: The log took nothing; every row stays pending.
             LeaseLost: The lanes may be another relay's; nothing more was sent.
         """
-        rows = self._claim(limit or self.pace.rows)
+        limit = limit or self.pace.rows
+        rows = self._claim(limit)
+        self._is_behind = len(rows) >= limit
         if rows:
             self._submit(rows)
         report = RelayReport(claimed=len(rows))
         while self._on_its_way and (not rows or len(self._on_its_way) >= PIPELINE_DEPTH or self._oldest_is_done()):
             report += self._settle(self._on_its_way.popleft())
-        return report
+        return report if self._is_behind else report + self._retired_all()
 
     def drain(self, *, deadline: float | None = None, batches: int | None = None, thorough: bool = True) -> RelayReport:
         """
@@ -151,7 +173,7 @@ class Relay:
         report = RelayReport()
         while self._on_its_way:
             report += self._settle(self._on_its_way.popleft())
-        return report
+        return report + self._retired_all()
 
     def take_lanes(self, lanes: Collection[int] | None = None) -> bool:
         """Take these lanes (None: all) as far as they are free, and tell whether any is held now."""
@@ -178,6 +200,7 @@ class Relay:
         try:
             self.settle_all()
         finally:
+            self._aside.close()
             self.lanes.release()
             if self._fencing:
                 self.producer.close()
@@ -188,7 +211,11 @@ class Relay:
             work = self._on_its_way.popleft()
             with suppress(LogPipeError, DatabaseError, InterfaceError):
                 self._settle(work)
-        self.claims = Claims(self.using)
+        while self._retiring:
+            with suppress(DatabaseError, InterfaceError):
+                self._retired()
+        self._aside.close()
+        self.claims = Claims(self.using, self._aside)
 
     def _claim(self, limit: int) -> list[ClaimedRow]:
         """Claim what the log did not keep waiting a moment ago; when there is nothing else, that again."""
@@ -243,13 +270,34 @@ class Relay:
         started = clock.seconds()
         try:
             outcomes = work.delivery.wait(max(0.0, work.deadline - clock.seconds()))
-            report = self._settle_outcomes(work, outcomes)
-        except (KeyboardInterrupt, SystemExit):
-            self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it, and then hands over.
-            raise
-        finally:
+            report, retired = self._settle_outcomes(work, outcomes)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                self._on_its_way.appendleft(work)  # It may still arrive: `stop` waits for it, and then hands over.
             self.claims.settled(row.id for row in work.rows)
-        self._tell(work, report, started)
+            raise
+        self._retiring.append(_Retiring(work=work, report=report, retired=retired, started=started))
+        return self._retired(leave=RETIRING_DEPTH)
+
+    def _retired(self, *, leave: int = 0) -> RelayReport:
+        """Finish what is being deleted, but for the latest `leave` batches of it where they are not done yet."""
+        report = RelayReport()
+        while self._retiring and (len(self._retiring) > leave or self._retiring[0].retired.done()):
+            report += self._finish(self._retiring.popleft())
+        return report
+
+    def _retired_all(self) -> RelayReport:
+        """Finish what is being deleted, and be alone again."""
+        report = self._retired()
+        self._aside.close()
+        return report
+
+    def _finish(self, retiring: _Retiring) -> RelayReport:
+        try:
+            report = retiring.report + RelayReport(retired=retiring.retired.result())
+        finally:
+            self.claims.settled(row.id for row in retiring.work.rows)
+        self._tell(retiring.work, report, retiring.started)
         return report
 
     def _tell(self, work: _OnItsWay, report: RelayReport, started: float) -> None:
@@ -268,7 +316,7 @@ class Relay:
             latencies_seconds=latencies_seconds(work.sent, now - work.claimed_at),
         )
 
-    def _settle_outcomes(self, work: _OnItsWay, outcomes: list[Sent]) -> RelayReport:
+    def _settle_outcomes(self, work: _OnItsWay, outcomes: list[Sent]) -> tuple[RelayReport, Future[int]]:
         sent: list[Outgoing] = []
         later: list[tuple[Outgoing, Exception]] = []
         never: list[tuple[Outgoing, Exception]] = []
@@ -284,7 +332,16 @@ class Relay:
             else:
                 (never if is_permanent(outgoing, error) else later).append((outgoing, error))
         work.sent = sent
-        return self._write(work.batch, sent, later, never)
+        retired = self._retire([*(row for outgoing in sent for row in outgoing.rows), *work.batch.needless])
+        try:
+            return self._write(work.batch, sent, later, never), retired
+        except BaseException:
+            wait_for([retired])
+            raise
+
+    def _retire(self, rows: Sequence[ClaimedRow]) -> Future[int]:
+        retiring = self._settlement.retiring(rows)
+        return self._aside.run(retiring) if self._is_behind else done(retiring)
 
     def _write(
         self,
@@ -295,7 +352,6 @@ class Relay:
     ) -> RelayReport:
         settlement = self._settlement
         away = _log_is_away(sent, later)
-        retired = settlement.retire([*(row for outgoing in sent for row in outgoing.rows), *batch.needless])
         settlement.supersede(sent)
         settlement.move(batch.moved)
         if later and away is None:
@@ -311,7 +367,6 @@ class Relay:
             raise away
         return RelayReport(
             sent=sum(len(outgoing.messages) for outgoing in sent),
-            retired=retired,
             put_off=sum(len(outgoing.rows) for outgoing, _ in later),
             set_aside=len(never),
         )

@@ -6,7 +6,8 @@ import base64
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, models, transaction
 from django.db.models import F
@@ -50,10 +51,14 @@ class Settlement:
 
     def retire(self, rows: Collection[ClaimedRow]) -> int:
         """Delete exactly these rows, as far as their lanes are still ours."""
+        return self.retiring(rows)()
+
+    def retiring(self, rows: Collection[ClaimedRow]) -> Callable[[], int]:
+        """Return what deletes these rows under the tokens of this moment, in whichever thread it is called."""
         if not rows:
-            return 0
+            return lambda: 0
         tokens = self.lanes.pairs({row.lane for row in rows})
-        return self._outbox().retire([row.id for row in rows], tokens=tokens)
+        return partial(self._outbox().retire, [row.id for row in rows], tokens=tokens)
 
     def supersede(self, sent: Sequence[Outgoing]) -> None:
         """Close the dead letters of rows that were sent since."""

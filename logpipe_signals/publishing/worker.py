@@ -43,7 +43,7 @@ class RelayWorker:
 
     def __init__(self, aliases: Sequence[str] | None = None, *, beat: Callable[[], None] = lambda: None) -> None:
         self._beat = beat
-        self.relays = [Relay(alias) for alias in aliases or published_aliases()]
+        self.relays = [Relay(alias, threaded=True) for alias in aliases or published_aliases()]
         self._heartbeats = {
             relay.using: Heartbeat(relay.using, PresenceKind.RELAY, relay.lanes.owner) for relay in self.relays
         }
