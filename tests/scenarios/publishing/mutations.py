@@ -19,13 +19,13 @@ def share_lanes() -> None:
     from logpipe_signals.publishing.lanes import HeldLanes, all_lanes
     from logpipe_signals.publishing.settling import Settlement
 
-    def retire(settlement: Any, rows: Any) -> int:
-        return settlement._outbox().retire([row.id for row in rows]) if rows else 0
+    def retiring(settlement: Any, rows: Any) -> Callable[[], int]:
+        return lambda: settlement._outbox().retire([row.id for row in rows]) if rows else 0
 
     _replace(HeldLanes, "numbers", property(lambda held: list(all_lanes(held.using))))
     _replace(HeldLanes, "require", lambda held, *_: None)
     _replace(HeldLanes, "seconds_left", property(lambda held: 5.0))
-    _replace(Settlement, "retire", retire)
+    _replace(Settlement, "retiring", retiring)
     _dawdle_after(relay, "prepare")  # between the read and the send
 
 
