@@ -22,7 +22,7 @@ from django.db import DatabaseError, connections, models, router
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_migrate
 
-from logpipe_signals.publishing import bulk, deletes, m2m, outbox, plans, saves, triggers
+from logpipe_signals.publishing import bulk, deletes, m2m, outbox, plans, saves, suspend, triggers
 from logpipe_signals.publishing.transactions import atomic_once
 from logpipe_signals.registry import publications
 
@@ -75,7 +75,7 @@ def _save_base(
         return
     alias = using or router.db_for_write(type(instance), instance=instance)
     save = saves.Save(plan, instance, alias, raw=raw, force_insert=bool(force_insert), update_fields=update_fields)
-    with captured_in_transaction(alias, save):
+    with suspend.unwanted([instance]), captured_in_transaction(alias, save):
         only_updates = force_update or update_fields is not None
         if save.missing and only_updates:
             raise _nothing_to_update(instance)
@@ -96,7 +96,7 @@ def _delete(original: Any, collector: Collector) -> Any:
         return original(collector)
     with atomic_once(using):
         departure = deletes.Departure(collector)
-        with bulk.captured_elsewhere(), departure.watched():
+        with bulk.captured_elsewhere(), departure.watched(), suspend.unwanted(departure.instances):
             outcome = original(collector)
         departure.capture()
     return outcome

@@ -43,6 +43,7 @@ class Departure:
         self.using = str(collector.using)
         self._gone: list[outbox.Intent] = []
         self._unseen: dict[Publication, set[Any]] = {}
+        self.instances = [instance for collected in collector.data.values() for instance in collected]
         for model, collected in collector.data.items():
             instances = [instance for instance in collected if not opted_out(instance)]
             pks = [instance.pk for instance in instances]

@@ -57,7 +57,8 @@ class Save:
                 shown.publish_now([pk_of(shown.model, self.instance)], self.using)
         concerned = (*self._own, *self._ancestors, *self._descendants)
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
-        if needed and concerned == self._own and rekeying.serves(self._own, self.using):
+        predictable = concerned == self._own and not any(map(self._is_computed, self._own))
+        if needed and predictable and rekeying.serves(self._own, self.using):
             self._predicted, found = rekeying.write(self._own, self.instance, self.using)
             self.missing = () if found else (self._own[0].concrete_model,)
             return
@@ -96,11 +97,9 @@ class Save:
         return triggers.by_signals(publishable(candidates, self.instance), self.using)
 
     def _intents(self) -> Iterator[outbox.Intent]:
-        for publication in self._own:
+        for publication in (*self._own, *self._ancestors):
             if (whole := self._whole(publication)) is not None:
                 yield from self._change(publication, whole)
-        for publication in self._ancestors:
-            yield from self._change(publication, self.instance)
         for publication in self._descendants:
             if (child := self._stored(publication)) is not None:
                 yield from self._change(publication, child)
@@ -110,9 +109,14 @@ class Save:
 
     def _whole(self, publication: Publication) -> models.Model | None:
         """Return the instance with all of its columns: a multi-table child from a fixture has its own table's."""
-        if self.raw and publication.concrete_model._meta.parents:
+        if (self.raw and publication.concrete_model._meta.parents) or self._is_computed(publication):
             return self._stored(publication)
         return self.instance
+
+    def _is_computed(self, publication: Publication) -> bool:
+        """Tell whether the database computes the key: `row.number = F("number") + 1`."""
+        column = publication.key_column
+        return column is not None and hasattr(self.instance.__dict__.get(column.attname), "resolve_expression")
 
     def _locked(self, publication: Publication) -> models.Model | None:
         """Lock and return the row; who waits while it is deleted and made again sees the new one at a second look."""

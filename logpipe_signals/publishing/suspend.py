@@ -9,12 +9,15 @@ Not publishing, on purpose.
     joe._logpipe_publish = False                  # this instance's saves and deletes are not published
     joe.save()
 
+Triggers see statements, not instances: where they capture, rows that are deleted together are left out together, and
+only if none of them is to be published.
+
 What was suspended can be sent later: `manage.py republish_all people`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
@@ -57,6 +60,21 @@ def publishable(candidates: Iterable[Publication], instance: models.Model | None
 def opted_out(instance: models.Model) -> bool:
     """Tell whether this instance is not to be published."""
     return getattr(instance, OPT_OUT, True) is False
+
+
+@contextmanager
+def unwanted(instances: Sequence[models.Model]) -> Iterator[None]:
+    """Keep triggers from capturing what is written for these instances, if none of them is to be published."""
+    if not instances or not all(map(opted_out, instances)):
+        yield
+        return
+    models_written = {parent for i in instances for parent in (type(i), *type(i)._meta.get_parent_list())}
+    triggered = [p for m in models_written for p in publications.for_model(m) if p.options.capture == "triggers"]
+    if not triggered:
+        yield
+        return
+    with suspend_publishing(*{p.name for p in triggered}):
+        yield
 
 
 def _named(what: tuple[str | type[models.Model], ...]) -> frozenset[str]:

@@ -226,6 +226,15 @@ def test_a_watched_field_that_is_not_written_is_no_change(watched: Watched) -> N
     assert captured() == []
 
 
+def test_a_key_that_the_database_computes_retracts_the_old_one() -> None:
+    row = Keyed.objects.create(word="a", number=1)
+    forget()
+    row.number = F("number") + 1
+    row.save()
+    found = OutboxRow.objects.filter(publication="zoo.keyed:keyed_by_number").order_by("pk")
+    assert [(str(each.operation), each.key) for each in found] == [("retract", "1"), ("upsert", "2")]
+
+
 def test_what_the_database_computes_counts_as_a_change(watched: Watched) -> None:
     watched.email = Concat(Value("x"), F("email"))  # type: ignore[assignment]
     watched.save()

@@ -206,6 +206,15 @@ class TestOnPostgresql:
         assert operations() == [("upsert", "b")]
         assert operations("ledger_lines") == [("upsert", "a"), ("upsert", "b")]
 
+    def test_an_instance_can_opt_out(self) -> None:
+        entry = Entry(code="a")
+        entry._logpipe_publish = False  # type: ignore[attr-defined]
+        entry.save()
+        entry.delete()
+        assert rows() == []
+        Entry.objects.create(code="b")
+        assert operations() == [("upsert", "b")]
+
     def test_a_missing_source_names_the_cure(self) -> None:
         Source.objects.all().delete()
         with pytest.raises(Exception, match=r"manage\.py migrate logpipe_signals"), transaction.atomic():

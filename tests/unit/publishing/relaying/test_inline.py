@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
 
 from logpipe_signals.backend.base import Delivery, Message, Sent
 from logpipe_signals.exceptions import BackendUnavailable
@@ -224,6 +227,19 @@ def test_a_fork_while_the_sweeper_starts_leaves_the_child_no_lock_to_wait_for() 
         if not child:
             os._exit(0 if sweeper._lock.acquire(blocking=False) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_while_the_log_is_away_the_sweeper_says_how_old_the_oldest_change_is(
+    log: ScriptedProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.away = True
+    Person.objects.create(first_name="Joe")
+    OutboxRow.objects.update(created_at=timezone.now() - timedelta(minutes=7))
+
+    sweeper._sweep_robustly("default")
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(re.search(r"the oldest pending change of 'default' is 42\d s old", text) for text in warnings), warnings
 
 
 # --- commits by hand --------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
+from django.utils import timezone
 
 from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.models import Lease, OutboxRow
@@ -67,6 +70,24 @@ def test_drain_waits_for_a_log_that_is_away(
 
     monkeypatch.setattr(worker_module, "backoff_seconds", back_after_three)
     assert worker.drain().sent == 1
+
+
+def test_while_the_log_is_away_a_warning_says_how_old_the_oldest_change_is(
+    log: ScriptedProducer, pending: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    OutboxRow.objects.update(created_at=timezone.now() - timedelta(minutes=7))
+    log.away = True
+    worker = RelayWorker(["default"])
+
+    def back(count: int) -> float:
+        log.away = False
+        return 0.01
+
+    monkeypatch.setattr(worker_module, "backoff_seconds", back)
+    worker.drain()
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(re.search(r"The oldest pending change of 'default' is 42\d s old", text) for text in warnings), warnings
 
 
 def test_a_database_error_costs_a_connection_and_nothing_else(
