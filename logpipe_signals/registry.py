@@ -377,6 +377,7 @@ class SubscriptionOptions:
                         which say so; never for states.
     republish:          Publish what is written while applying back to the topic it came from.
     bulk:               Apply batches set-wise: no `save()`, no signals (see consuming.bulk).
+    audit:              Compare the rows with what the publisher's audits say of them (`manage.py audit_topic`).
     upcast:             {older version: function from its message to this serializer's}.
     """
 
@@ -388,6 +389,7 @@ class SubscriptionOptions:
     park: bool | None = None
     republish: bool = False
     bulk: bool = False
+    audit: bool = True
     upcast: Mapping[int, Upcaster] = field(default_factory=dict)
 
     @classmethod

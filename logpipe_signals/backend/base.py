@@ -116,6 +116,19 @@ class Delivered(Delivery):
         return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """
+    How a topic's keys are spread over its partitions now.
+
+    partitions:   All that are written to.
+    partition_of: Names the one that a key's messages go to.
+    """
+
+    partitions: tuple[str, ...]
+    partition_of: Callable[[str], str]
+
+
 class Producer(abc.ABC):
     """
     Writes to a log. Safe to use from several threads; after a fork it makes a client of its own.
@@ -188,6 +201,16 @@ class Producer(abc.ABC):
         if outcome.error is not None:
             raise outcome.error
         return outcome.metadata
+
+    def layout(self, topic: str) -> Layout | None:
+        """
+        Return how the keys of a topic are spread over its partitions; None where this log, or its settings, hide it.
+
+        Raises:
+            BackendUnavailable: The log cannot be reached.
+            MissingTopicError: The topic is not there.
+        """
+        return None
 
     def flush(self, timeout_seconds: float) -> None:
         """Wait until everything that was submitted has an outcome."""

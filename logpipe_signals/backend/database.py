@@ -18,12 +18,21 @@ from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 
 from logpipe_signals.backend import database_log, offsets, polled
-from logpipe_signals.backend.base import Delivered, Delivery, Message, Record, Sent, Subscription, TopicPartition
+from logpipe_signals.backend.base import (
+    Delivered,
+    Delivery,
+    Layout,
+    Message,
+    Record,
+    Sent,
+    Subscription,
+    TopicPartition,
+)
 from logpipe_signals.backend.base import Producer as BaseProducer
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.leased import LeaseClaims
 from logpipe_signals.backend.naming import refusal_of_name
-from logpipe_signals.backend.partitioning import Partitioner
+from logpipe_signals.backend.partitioning import Partitioner, layout_of
 from logpipe_signals.backend.sharing import Claims
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, MessageRejected
@@ -58,6 +67,9 @@ class Producer(BaseProducer):
         taken = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
         outcomes = iter(_append(taken, deadline))
         return Delivered([next(outcomes) if refusal is None else Sent(error=refusal) for refusal in refusals])
+
+    def layout(self, topic: str) -> Layout:
+        return layout_of(len(database_log.partition_ids(settings.DATABASE_LOG_ALIAS, [topic])[topic]))
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

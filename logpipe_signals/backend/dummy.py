@@ -15,10 +15,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from logpipe_signals.backend import offsets, polled
-from logpipe_signals.backend.base import Delivered, Delivery, Message, Record, RecordMetadata, Sent, TopicPartition
+from logpipe_signals.backend.base import (
+    Delivered,
+    Delivery,
+    Layout,
+    Message,
+    Record,
+    RecordMetadata,
+    Sent,
+    TopicPartition,
+)
 from logpipe_signals.backend.base import Producer as BaseProducer
 from logpipe_signals.backend.naming import refusal_of_name
-from logpipe_signals.backend.partitioning import Partitioner
+from logpipe_signals.backend.partitioning import Partitioner, layout_of
 from logpipe_signals.backend.sharing import Change, Claims, fair_share, surplus_of, wanted_of
 
 
@@ -84,6 +93,10 @@ class Producer(BaseProducer):
             outcomes = [_sent(message) for message in messages]
         _log.bell.ring()
         return Delivered(outcomes)
+
+    def layout(self, topic: str) -> Layout:
+        with _log.lock:
+            return layout_of(len(_log.topics.setdefault(topic, [[]])))
 
 
 def _sent(message: Message) -> Sent:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
+
+from logpipe_signals.backend.base import Layout
 
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
@@ -27,6 +30,16 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the number of the partition that holds this key's messages."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def layout_of(partitions: int) -> Layout:
+    """Return how Kafka's rule spreads keys over so many partitions."""
+    names = tuple(str(number) for number in range(partitions))
+    return Layout(partitions=names, partition_of=partial(_name_of, partitions=partitions))
+
+
+def _name_of(key: str, partitions: int) -> str:
+    return str(partition_of(key.encode(), partitions))
 
 
 class Partitioner:

@@ -64,10 +64,11 @@ class BulkPlan:
 
     @cached_property
     def _texts(self) -> list[Callable[[Any], str]]:
-        return [_text_of(target_field(f)) for f in self.fields]
+        return [text_of(target_field(f)) for f in self.fields]
 
 
-def _text_of(field: models.Field[Any, Any]) -> Callable[[Any], str]:
+def text_of(field: models.Field[Any, Any]) -> Callable[[Any], str]:
+    """Return what makes the text of a value as a column would have it; of one that it cannot have, its own."""
     to_python = field.to_python
     is_plain = _is_usual_uuid if isinstance(field, models.UUIDField) else lambda value: None
 

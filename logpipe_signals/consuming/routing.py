@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from logpipe_signals.auditing.marks import AUDIT_SUFFIX
 from logpipe_signals.backend.base import Record
+from logpipe_signals.consuming.audits.mark import is_mark, marked
 from logpipe_signals.consuming.incoming import Incoming, Refused, Route
 from logpipe_signals.consuming.lookup import Lookup
 from logpipe_signals.envelope import Envelope, Meta
@@ -110,13 +112,15 @@ class Routes:
             return self.options.on_unknown_version
         return self.options.on_error
 
-    def _message(self, record: Record) -> Incoming:
+    def _message(self, record: Record) -> Incoming | Refused:
         try:
             envelope = Envelope.parse(record.value or b"", record.headers)
         except Exception as error:
             raise InvalidMessageError(f"{error}", record) from error
         if envelope.meta.sequence > LARGEST_SEQUENCE:
             raise InvalidMessageError("The sequence does not fit 64 bits.", record)
+        if is_mark(envelope.type) and envelope.type not in self._routes:
+            return marked(envelope, record, self._audited(envelope))
         route, is_delete = self._route(envelope, record)
         message = _message_body(route, envelope, record, is_delete=is_delete)
         if complaint := route.lookup.complaint(message):
@@ -158,6 +162,11 @@ class Routes:
                 record,
             )
         return route, is_delete
+
+    def _audited(self, envelope: Envelope) -> Route | None:
+        """Return whose rows a mark is compared with: of its very version, where the subscription wants that."""
+        route = self._routes.get(envelope.type.removesuffix(AUDIT_SUFFIX), {}).get(envelope.version)
+        return route if route is not None and route.options.audit and route.upcast is None else None
 
     # --- tombstones ---------------------------------------------------------------------------------------------------
 

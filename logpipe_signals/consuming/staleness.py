@@ -88,8 +88,11 @@ def is_guarded(incoming: Incoming) -> bool:
 def digest_of(incoming: Incoming, group: str, *, of_key: bool = False) -> Digest:
     """Return the short name of (group, source, topic, identity), or of a key that this identity gave up."""
     parts: tuple[str, ...] = (group, incoming.meta.source, incoming.record.topic, incoming.meta.identity)
-    if of_key:
-        parts = (*parts, RETRACT, incoming.record.key_text)
+    return digest_for(*parts, RETRACT, incoming.record.key_text) if of_key else digest_for(*parts)
+
+
+def digest_for(*parts: str) -> Digest:
+    """Return the short name of these: (group, source, topic, identity)."""
     text = "\x00".join(parts).encode("utf-8", "backslashreplace")
     h = hashlib.blake2b(text, digest_size=16).hexdigest()
     # A well-formed one: MariaDB's uuid column refuses bits that no version of UUIDs has.

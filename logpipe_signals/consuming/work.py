@@ -7,6 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from logpipe_signals.consuming import dead_letters
+from logpipe_signals.consuming.audits.comparing import compare
+from logpipe_signals.consuming.audits.mark import Marked
 from logpipe_signals.consuming.batch import Batch, FoundInvalid
 from logpipe_signals.consuming.bulk import apply_in_bulk
 from logpipe_signals.consuming.incoming import Incoming, Refused, stored_identity
@@ -33,6 +35,7 @@ def work(batch: Batch, positions: Positions) -> BatchReport:
     report.stale = [each for each in waiting if id(each) in judged.stale]
     fresh = [each for each in waiting if id(each) not in judged.stale] if judged.stale else waiting
     report.applied = _apply(fresh, judged.moved_on, alone=len(batch.items) == 1)
+    compare([item.what for item in batch.items if isinstance(item.what, Marked)], positions)
     finish(batch, report, positions)
     return report
 
@@ -54,6 +57,8 @@ def _in_line(batch: Batch, blocked: set[str], report: BatchReport) -> list[Incom
     waiting: list[Incoming] = []
     for item in batch.items:
         what = item.what
+        if isinstance(what, Marked):
+            continue
         if isinstance(what, Refused):
             if what.policy == "raise":
                 raise what.error

@@ -1,5 +1,6 @@
-"""The tables: outbox, source, leases, backfills, offsets, applied sequences, dead letters and their trail, the log."""
+"""The tables: outbox, source, leases, backfills, offsets, sequences, dead letters and their trail, audits, the log."""
 
+from logpipe_signals.models.audits import Audit, AuditFinding, AuditRange
 from logpipe_signals.models.backfills import Backfill, BackfillKey
 from logpipe_signals.models.database_log import LogPartition, LogRecord
 from logpipe_signals.models.dead_letters import DeadLetter
@@ -13,6 +14,9 @@ from logpipe_signals.models.trail import TrailEntry
 
 __all__ = [
     "AppliedSequence",
+    "Audit",
+    "AuditFinding",
+    "AuditRange",
     "Backfill",
     "BackfillKey",
     "DeadLetter",

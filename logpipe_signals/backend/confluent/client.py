@@ -115,13 +115,24 @@ class SharedClient:
                 return errors.outcome_of(topic, error)
             time.sleep(0.05)
 
+    def partition_count(self, topic: str, deadline: Deadline) -> int:
+        """
+        Return how many partitions a topic has now.
+
+        Raises:
+            BackendUnavailable: No broker answers.
+        """
+        return len(self._described(topic, deadline).partitions)
+
     def _error_of(self, topic: str, deadline: Deadline) -> KafkaError | None:
+        return self._described(topic, deadline).error
+
+    def _described(self, topic: str, deadline: Deadline) -> Any:
         try:
-            found = self.producer.list_topics(topic, timeout=max(0.1, deadline.remaining_seconds)).topics[topic]
+            return self.producer.list_topics(topic, timeout=max(0.1, deadline.remaining_seconds)).topics[topic]
         except KafkaException as error:
             cause = error.args[0]
             raise errors.unavailable("a first connection; see KAFKA_BOOTSTRAP_SERVERS", cause) from error
-        return found.error
 
     # --- the end ------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend import base
-from logpipe_signals.backend.base import Delivery, Message
+from logpipe_signals.backend.base import Delivery, Layout, Message
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.confluent import config
 from logpipe_signals.backend.confluent.client import current_clients, shared_client
 from logpipe_signals.backend.confluent.delivery import ConfluentDelivery
+from logpipe_signals.backend.partitioning import layout_of
+from logpipe_signals.conf import settings
+
+KAFKAS_RULE = "murmur2_random"
 
 
 class Producer(base.Producer):
@@ -24,6 +28,15 @@ class Producer(base.Producer):
         delivery = ConfluentDelivery(client, messages, deadline)
         delivery.start(missing)
         return delivery
+
+    def layout(self, topic: str) -> Layout | None:
+        timeout_seconds = float(settings.KAFKA_SEND_TIMEOUT)
+        client, deadline = shared_client(timeout_seconds), Deadline(timeout_seconds)
+        if (error := client.missing_topics({topic}, deadline).get(topic)) is not None:
+            raise error
+        if config.producer_config(int(1000 * timeout_seconds))["partitioner"] != KAFKAS_RULE:
+            return None
+        return layout_of(client.partition_count(topic, deadline))
 
     def flush(self, timeout_seconds: float) -> None:
         deadline = Deadline(timeout_seconds)

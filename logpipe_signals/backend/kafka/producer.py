@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend import base
-from logpipe_signals.backend.base import Delivery, Message
+from logpipe_signals.backend.base import Delivery, Layout, Message
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kafka import config
 from logpipe_signals.backend.kafka.client import current_clients, shared_client
 from logpipe_signals.backend.kafka.delivery import KafkaDelivery
+from logpipe_signals.backend.partitioning import layout_of
+from logpipe_signals.conf import settings
 
 
 class Producer(base.Producer):
@@ -29,6 +31,15 @@ class Producer(base.Producer):
             else:
                 delivery.start(message)
         return delivery
+
+    def layout(self, topic: str) -> Layout | None:
+        deadline = Deadline(float(settings.KAFKA_SEND_TIMEOUT))
+        client = shared_client(deadline)
+        if (error := client.missing_topics({topic}, deadline).get(topic)) is not None:
+            raise error
+        if "partitioner" in settings.KAFKA_PRODUCER_KWARGS:
+            return None
+        return layout_of(len(client.producer.partitions_for(topic)))
 
     supports_fencing = True
 

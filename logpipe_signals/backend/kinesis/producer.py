@@ -8,11 +8,12 @@ from typing import ClassVar
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend import base
-from logpipe_signals.backend.base import Delivery, Message
+from logpipe_signals.backend.base import Delivery, Layout, Message
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kinesis import config
 from logpipe_signals.backend.kinesis.client import close_clients
 from logpipe_signals.backend.kinesis.delivery import Entry, KinesisDelivery
+from logpipe_signals.backend.kinesis.layout import layout_of
 from logpipe_signals.backend.kinesis.limits import RECORD_BYTES, partition_key_of, refusal_of, refusal_of_size, size_of
 from logpipe_signals.backend.kinesis.sending import close_senders, current_senders, shared_sender
 from logpipe_signals.backend.kinesis.streams import record_bytes_of
@@ -38,6 +39,9 @@ class Producer(base.Producer):
             _refuse(entry)
         sender.start(delivery)
         return delivery
+
+    def layout(self, topic: str) -> Layout | None:
+        return layout_of(topic)
 
     def flush(self, timeout_seconds: float) -> None:
         deadline = Deadline(timeout_seconds)

@@ -67,6 +67,17 @@ def test_a_key_goes_where_kafkas_own_partitioner_puts_it(log: Log) -> None:
     assert [place.partition for place in places] == [str(partition_of(key.encode(), 7)) for key in keys]
 
 
+def test_the_layout_of_a_topic_tells_where_a_key_goes(log: Log) -> None:
+    topic = log.topic(partitions=3)
+    layout = log.producer().layout(topic)
+    if layout is None:
+        return  # A log may keep that to itself.
+    keys = [f"schlüssel-{number}" for number in range(40)]
+    places = log.send(topic, *[(key, b"x") for key in keys])
+    assert [layout.partition_of(key) for key in keys] == [place.partition for place in places]
+    assert set(layout.partitions) == {place.partition for place in places}
+
+
 def test_messages_without_a_key_spread_over_the_partitions(log: Log) -> None:
     topic = log.topic(partitions=2)
     partitions: set[str] = set()
