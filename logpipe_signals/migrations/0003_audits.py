@@ -1,6 +1,7 @@
 import django.db.models.deletion
-import logpipe_signals.models.exact
 from django.db import migrations, models
+
+import logpipe_signals.models.exact
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,216 @@
+"""What an audit finds, what it does not take for drift, and what it says when it cannot know."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from logpipe_signals.backend.base import Message
+from logpipe_signals.backend.dummy import Producer, create_topic
+from logpipe_signals.models import Audit, AuditFinding, AuditRange
+from logpipe_signals.publishing.audits.reading import RangeReader
+from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun
+from logpipe_signals.publishing.audits.sending import AuditFailed
+from testproject.mirror.models import CityCopy, PersonCopy
+from testproject.people.models import Person
+from testproject.places.models import City, Country, Tag
+from tests.unit.auditing.conftest import Sides, found
+
+pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
+
+
+def test_an_audit_of_equal_sides_is_clean(sides: Sides, people: list[Person]) -> None:
+    report = sides.audit()
+    assert (report.verdict, report.rows, found(report)) == ("clean", 12, set())
+
+
+def test_rows_removed_changed_and_added_by_hand_are_named_and_no_others(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    copies.filter(uuid=people[1].uuid).delete()
+    copies.filter(uuid=people[2].uuid).update(last_name="Blow", email="x@ex.org")
+    ghost = copies.create(uuid=uuid.uuid4(), first_name="G", last_name="H")
+    report = sides.audit()
+    assert report.verdict == "drift"
+    assert found(report) == {
+        ("missing", str(people[1].pk), ()),
+        ("different", str(people[2].pk), ("last_name", "email")),
+        ("extra", str(ghost.uuid), ()),
+    }
+
+
+def test_the_findings_hold_no_values(sides: Sides, people: list[Person], copies: Any) -> None:
+    copies.filter(uuid=people[2].uuid).update(last_name="Secret")
+    sides.audit()
+    (row,) = AuditFinding.objects.using("subscriber").values()
+    assert "Secret" not in str(row)
+    assert "Schmoe" not in str(row)
+
+
+def test_nested_objects_lists_and_floats_of_bulk_subscribers_are_compared(sides: Sides) -> None:
+    country = Country.objects.create(code="DE", name="Deutschland")
+    tag = Tag.objects.create(name="Europe/Berlin")
+    made = []
+    for number in range(5):
+        city = City(geoname_id=number, name=f" Köln {number}", country=country, latitude=50.1 / 3, longitude=-7e-7)
+        city.save()
+        city.tags.add(tag)
+        made.append(city)
+    sides.sync()
+    assert sides.audit("cities").verdict == "clean"
+    CityCopy.objects.using("subscriber").filter(geoname_id=1).update(country_code="FR")
+    CityCopy.objects.using("subscriber").filter(geoname_id=2).update(latitude=50.2 / 3)
+    CityCopy.objects.using("subscriber").filter(geoname_id=3).update(tags=[])
+    assert found(sides.audit("cities")) == {
+        ("different", str(made[1].pk), ("country.code",)),
+        ("different", str(made[2].pk), ("latitude",)),
+        ("different", str(made[3].pk), ("tags",)),
+    }
+
+
+# --- under way --------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_that_waits_in_the_outbox_is_no_drift(sides: Sides, people: list[Person]) -> None:
+    people[0].last_name = "Later"
+    people[0].save()
+    people[1].delete()
+    Person.objects.create(first_name="New", last_name="Comer")
+    report = sides.audit()
+    assert (found(report), report.unsettled) == (set(), 2)
+
+
+def test_a_change_that_arrives_between_the_rounds_settles(sides: Sides, people: list[Person]) -> None:
+    people[0].last_name = "Later"
+    people[0].save()
+    sent = sides.start(rounds=2, pause_seconds=0.0)
+    rounds = AuditRange.objects.using("subscriber")
+    sides.consume()
+    assert rounds.count() == sent.marks
+    sides.relay()
+    assert sides.audit().verdict == "clean"
+
+
+def test_a_row_that_changed_after_it_was_read_is_no_drift(
+    sides: Sides, people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = RangeReader._pending
+
+    def changed_meanwhile(self: RangeReader, instances: Any) -> Any:
+        """Change a row between the reading and the question to the outbox, and send the change too."""
+        Person.objects.get(pk=people[0].pk).save()
+        Person.objects.filter(pk=people[1].pk).update(last_name="Faster")
+        sides.relay()
+        return pending(self, instances)
+
+    monkeypatch.setattr(RangeReader, "_pending", changed_meanwhile)
+    sent = sides.start()
+    sides.consume()
+    report = sides.report(sent)
+    assert (found(report), report.unsettled <= 1) == (set(), True)
+
+
+def test_drift_of_a_row_that_is_published_between_the_rounds_is_mended_and_not_reported(
+    sides: Sides, people: list[Person], copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies.filter(uuid=people[2].uuid).update(last_name="Blow")
+    ranges = RangeReader.ranges
+    begun: list[int] = []
+
+    def published_before_the_second(self: RangeReader, *arguments: Any) -> Any:
+        begun.append(1)
+        if len(begun) == 2:
+            people[2].save()
+            sides.relay()
+        return ranges(self, *arguments)
+
+    monkeypatch.setattr(RangeReader, "ranges", published_before_the_second)
+    report = sides.audit()
+    assert (report.verdict, found(report)) == ("clean", set())
+
+
+def test_rows_made_while_the_audit_ran_are_not_extra(sides: Sides, people: list[Person]) -> None:
+    sent = sides.start()
+    Person.objects.create(first_name="New", last_name="Comer")
+    sides.sync()
+    assert found(sides.report(sent)) == set()
+
+
+def test_a_delete_that_is_on_its_way_is_no_extra_row(sides: Sides, people: list[Person]) -> None:
+    people[3].delete()
+    sent = sides.start()
+    sides.consume()
+    assert found(sides.report(sent)) == set()
+
+
+# --- what is not known ------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_is_incomplete_as_long_as_a_partitions_marks_have_not_arrived(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    sent = sides.start()
+    sides.consume()
+    audit = Audit.objects.using("subscriber").get(run=sent.audit)
+    audit.ranges.filter(partition="1").delete()
+    report = sides.report(sent)
+    assert report.verdict == "incomplete"
+    assert report.waiting is not None
+    assert set(report.waiting) == {"1"}
+
+
+def test_an_audit_without_a_last_mark_is_incomplete(sides: Sides, people: list[Person]) -> None:
+    sent = sides.start()
+    sides.consume()
+    audit = Audit.objects.using("subscriber").get(run=sent.audit)
+    audit.ranges.filter(expected__isnull=False).delete()
+    report = sides.report(sent)
+    assert (report.verdict, report.waiting) == ("incomplete", None)
+
+
+def test_extra_rows_are_looked_for_only_when_every_mark_has_arrived(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    copies.create(uuid=uuid.uuid4(), first_name="G", last_name="H")
+    sent = sides.start(rounds=1)
+    sides.consume()
+    audit = Audit.objects.using("subscriber").get(run=sent.audit)
+    one = audit.ranges.filter(partition="1").order_by("pk")[0]
+    AuditRange.objects.using("subscriber").filter(pk=one.pk).update(number=-5, round=9)
+    assert (sides.report(sent).verdict, found(sides.report(sent))) == ("incomplete", set())
+    AuditRange.objects.using("subscriber").filter(pk=one.pk).update(number=one.number, round=one.round)
+    assert [kind for kind, _, _ in found(sides.report(sent))] == ["extra"]
+
+
+def test_marks_that_are_read_again_are_compared_once(sides: Sides, people: list[Person], copies: Any) -> None:
+    copies.filter(uuid=people[2].uuid).update(last_name="Blow")
+    sent = sides.start()
+    sides.consume()
+    copies.filter(uuid=people[4].uuid).update(last_name="Blow")
+    call_command("run_consumer", "--until-caught-up", "--from", "beginning", verbosity=0)
+    report = sides.report(sent)
+    assert report.complete
+    assert {pk for _, pk, _ in found(report)} <= {str(people[2].pk)}
+
+
+def test_a_topic_that_gets_partitions_in_mid_audit_ends_it_with_an_error(sides: Sides, people: list[Person]) -> None:
+    run = AuditRun(sides.target(), AuditOptions(pause_seconds=0.0))
+    create_topic("people", partitions=7)
+    with pytest.raises(AuditFailed, match="got other partitions"):
+        run.run()
+
+
+def test_bytes_that_are_no_mark_stop_nobody(sides: Sides, people: list[Person]) -> None:
+    for body in (
+        b'{"type":"person.audit","version":1,"message":{"audit":1}}',
+        b'{"type":"person.audit","version":1,"message":3}',
+    ):
+        Producer().submit([Message(topic="people", key="k", value=b"json:" + body)], timeout_seconds=1).wait(1)
+    people[0].last_name = "Behind"
+    people[0].save()
+    sides.sync()
+    assert PersonCopy.objects.using("subscriber").filter(last_name="Behind").exists()
+    assert not Audit.objects.using("subscriber").exists()
