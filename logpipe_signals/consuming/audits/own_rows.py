@@ -17,9 +17,10 @@ from logpipe_signals.auditing.paths import Path, tokens_of
 from logpipe_signals.auditing.tokens import MISSING, MOMENT, NUMERIC, TRIMMED, UNSORTED, key_hash, plain
 from logpipe_signals.consuming.bulk_plan import text_of
 from logpipe_signals.consuming.incoming import Route
-from logpipe_signals.consuming.kinds import is_pydantic, model_of
+from logpipe_signals.consuming.kinds import model_of
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.keys import target_field
+from logpipe_signals.pydantic_serializers import is_pydantic, serializer_for
 from logpipe_signals.registry import SerializerClass
 
 ROWS_A_READ = 1000
@@ -39,6 +40,12 @@ class OwnRows:
     route: Route
 
     # --- fields -------------------------------------------------------------------------------------------------------
+
+    @property
+    def serializer_class(self) -> SerializerClass:
+        """Return what shows the rows: the subscription's serializer, or one that shows them as its model does."""
+        declared = self.route.serializer_class
+        return serializer_for(declared) if is_pydantic(declared) else declared  # type: ignore[arg-type]
 
     @property
     def fields(self) -> Mapping[str, serializers.Field]:
@@ -74,7 +81,7 @@ class OwnRows:
     def tokens(self, rows: Sequence[Any], paths: Sequence[Path]) -> list[list[str]]:
         """Return the tokens of rows; MISSING where the subscriber has no such member."""
         mine = [path if path[0] in self.fields else None for path in paths]
-        shown = plain(self.route.serializer_class(rows, many=True).data)
+        shown = plain(self.serializer_class(rows, many=True).data)
         known = [path for path in mine if path is not None]
         found = []
         for data in shown:
@@ -91,7 +98,7 @@ class OwnRows:
         Raises:
             NotComparable: The serializer does not show what rows are looked up by.
         """
-        fields = self.route.serializer_class().fields
+        fields = self.serializer_class().fields
         key_field = self.route.lookup.key_field
         shown = [*names, *([key_field] if key_field in fields and key_field not in names else [])]
         hidden = [name for name in names if name not in fields or fields[name].write_only]
@@ -143,7 +150,7 @@ class OwnRows:
         model, asked = model_of(self.route.serializer_class), self.route.lookup
         if model is None or not lookups:
             return None
-        fields = self.route.serializer_class().fields
+        fields = self.serializer_class().fields
         names = [name for name in lookups[0] if name in asked.names or name == asked.key_field]
         found = {name: fields[name].source for name in names if name in fields}
         return found if found and len(found) == len(names) and _are_columns(model, found.values()) else None
@@ -156,18 +163,17 @@ class OwnRows:
 
 @lru_cache(maxsize=256)
 def _compared(serializer_class: SerializerClass) -> dict[str, serializers.Field]:
-    if is_pydantic(serializer_class):
-        raise NotComparable(
-            f"{serializer_class.__name__} is a Pydantic model, which shows no rows: nothing is compared."
-        )
-    fields = serializer_class().fields
+    pydantic = is_pydantic(serializer_class)
+    shown_by = serializer_for(serializer_class) if pydantic else serializer_class  # type: ignore[arg-type]
+    fields = shown_by().fields
     chosen = getattr(serializer_class, "AUDIT_FIELDS", None)
     if chosen is not None:
         unknown = sorted(set(chosen) - set(fields))
         if unknown:
             raise NotComparable(f"AUDIT_FIELDS of {serializer_class.__name__} names {', '.join(unknown)}, no fields.")
         return {name: fields[name] for name in chosen}
-    return {name: field for name, field in fields.items() if not field.read_only and not field.write_only}
+    kept = {name: field for name, field in fields.items() if not field.write_only}
+    return kept if pydantic else {name: field for name, field in kept.items() if not field.read_only}
 
 
 def _loosely(field: Any) -> str:

@@ -21,10 +21,10 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.exceptions import BackendUnavailable, DeclarationError
 from logpipe_signals.management.audit_text import as_json, as_text
-from logpipe_signals.publishing import backfill
 from logpipe_signals.publishing.audits.repairing import Finding, repair
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun, AuditSent
 from logpipe_signals.publishing.audits.sending import AuditFailed
+from logpipe_signals.publishing.backfills.targets import Target, targets
 from logpipe_signals.registry import subscriptions
 
 LATEST = "latest"
@@ -110,7 +110,7 @@ class Command(BaseCommand):
                 self._repair(target, findings)
         _leave(reports)
 
-    def _audit_one(self, target: backfill.Target, options: dict[str, Any]) -> list[AuditReport]:
+    def _audit_one(self, target: Target, options: dict[str, Any]) -> list[AuditReport]:
         with _until_told() as stop:
             sent = self._run(target, options, stop)
             routes = {} if options["no_wait"] or sent.cancelled else _routes(target)
@@ -119,7 +119,7 @@ class Command(BaseCommand):
                 return []
             return self._wait(sent, routes, options, stop)
 
-    def _run(self, target: backfill.Target, options: dict[str, Any], stop: threading.Event) -> AuditSent:
+    def _run(self, target: Target, options: dict[str, Any], stop: threading.Event) -> AuditSent:
         asked = AuditOptions(
             rounds=options["rounds"],
             pause_seconds=options["pause"],
@@ -161,13 +161,13 @@ class Command(BaseCommand):
         path = Path(options["repair"].removeprefix("@"))
         if not options["repair"].startswith("@") or not path.exists():
             raise CommandError(f"--repair {options['repair']}: say @FILE, a file that --report --keys-file wrote.")
-        (target,) = targets = _targets(options)[:1]
-        if len(_targets(options)) > len(targets):
+        named = _targets(options)
+        if len(named) > 1:
             raise CommandError("Several publications have that name. Say one by its own name (app.model:topic).")
         findings = [_finding(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        self._repair(target, findings)
+        self._repair(named[0], findings)
 
-    def _repair(self, target: backfill.Target, findings: Sequence[Finding]) -> None:
+    def _repair(self, target: Target, findings: Sequence[Finding]) -> None:
         done = repair(target, list({_identity(each): each for each in findings}.values()))
         gone = f", {done.gone:,} are gone by now" if done.gone else ""
         self.stdout.write(
@@ -179,13 +179,13 @@ class Command(BaseCommand):
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _targets(options: dict[str, Any]) -> list[backfill.Target]:
+def _targets(options: dict[str, Any]) -> list[Target]:
     if not options["label"]:
         raise CommandError("Say what: a topic, a publication or a model. On the subscriber: audit_topic --report.")
-    return backfill.targets(options["label"], options["database"])
+    return targets(options["label"], options["database"])
 
 
-def _routes(target: backfill.Target) -> dict[str, Routes]:
+def _routes(target: Target) -> dict[str, Routes]:
     """Return the routes of the topic, where this project subscribes to what it publishes."""
     if not list(subscriptions) and not subscriptions.factories():
         return {}
@@ -194,7 +194,7 @@ def _routes(target: backfill.Target) -> dict[str, Routes]:
     return {topic: routes[topic]} if topic in routes else {}
 
 
-def _kinds(target: backfill.Target, routes: Mapping[str, Routes]) -> set[tuple[str, int]]:
+def _kinds(target: Target, routes: Mapping[str, Routes]) -> set[tuple[str, int]]:
     sent = {(cls.MESSAGE_TYPE, cls.VERSION) for cls in target.publication.serializer_classes}
     here = [route for route in routes[target.publication.topic] if route.options.audit and route.upcast is None]
     return sent & {(route.message_type, route.version) for route in here}

@@ -16,7 +16,7 @@ from logpipe_signals.auditing.tokens import key_hash, plain
 from logpipe_signals.keys import decode_pk, encode_pk, pk_text
 from logpipe_signals.models import OutboxRow, Source
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing.backfill import Target
+from logpipe_signals.publishing.backfills.targets import Target
 from logpipe_signals.publishing.reading import delete_payload, version_label
 from logpipe_signals.registry import SerializerClass
 

@@ -21,7 +21,7 @@ from rest_framework.renderers import JSONRenderer
 from logpipe_signals.keys import database_text, decode_pk, pk_fields, target_field
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import outbox
-from logpipe_signals.publishing.backfill import Target
+from logpipe_signals.publishing.backfills.targets import Target
 from logpipe_signals.publishing.reading import fields_of, version_label
 
 ROWS_A_WRITE = 500

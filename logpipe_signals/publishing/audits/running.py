@@ -11,7 +11,7 @@ from logpipe_signals.models import Source
 from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.audits.reading import Range, RangeReader
 from logpipe_signals.publishing.audits.sending import MarkSender
-from logpipe_signals.publishing.backfill import Target
+from logpipe_signals.publishing.backfills.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)

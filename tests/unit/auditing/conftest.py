@@ -14,7 +14,7 @@ from logpipe_signals.consuming.audits.reports import AuditReport, latest, report
 from logpipe_signals.consuming.consumer import MultiConsumer
 from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun, AuditSent
-from logpipe_signals.publishing.backfill import Target
+from logpipe_signals.publishing.backfills.targets import Target
 from logpipe_signals.registry import publications
 from testproject.mirror.models import PersonCopy
 from testproject.people.models import Person
