@@ -88,6 +88,13 @@ class LeaseClaims(Claims):
             self._leases().of_kind("consumer").filter(owner=self.member).delete()
         self._handed_over()
 
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Delete the leases of partitions that are no more, where nobody holds them."""
+        names = [self._name(partition) for partition in partitions]
+        with reachable(self._using):
+            self._leases().of_kind(self.kind).filter(name__in=names).free().delete()
+        self._known.difference_update(names)
+
     # --- members ------------------------------------------------------------------------------------------------
 
     def _live(self) -> None:

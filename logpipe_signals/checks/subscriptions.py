@@ -9,6 +9,7 @@ from typing import Any
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 
+from logpipe_signals.consuming.aliases import rows_and_positions_apart
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.registry import require_message_rules, subscriptions
 
@@ -18,7 +19,7 @@ def check_subscriptions(**_: Any) -> list[CheckMessage]:
     return [
         message
         for topic, classes in subscriptions.by_topic().items()
-        for message in (*_rules(topic, classes), *_handled_twice(topic, classes))
+        for message in (*_rules(topic, classes), *_handled_twice(topic, classes), *_apart(topic, classes))
     ]
 
 
@@ -41,6 +42,21 @@ def _rules(topic: str, classes: tuple[Any, ...]) -> Iterator[CheckMessage]:
                 obj=serializer_class,
                 id="logpipe_signals.W003",
             )
+
+
+def _apart(topic: str, classes: tuple[Any, ...]) -> Iterator[CheckMessage]:
+    """Rows and positions move in one transaction, which has one alias."""
+    for serializer_class in classes:
+        if (aliases := rows_and_positions_apart(serializer_class)) is None:
+            continue
+        rows, positions = aliases
+        yield Error(
+            f"{serializer_class.__qualname__} writes on database {rows!r}, and the positions of topic {topic!r} are on "
+            f"{positions!r}: a crash between the two would lose or repeat records.",
+            hint=f"Set LOGPIPE['CONSUMER_DATABASE'] = {rows!r}, or route both to one database.",
+            obj=serializer_class,
+            id="logpipe_signals.E024",
+        )
 
 
 def _handled_twice(topic: str, classes: tuple[Any, ...]) -> Iterator[CheckMessage]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from logpipe_signals import signals
 from logpipe_signals.conf import consumer_group
+from logpipe_signals.consuming.aliases import warn_of_rows_apart
 from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
 from logpipe_signals.consuming.feed import Feed, Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
@@ -56,6 +57,7 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     feed = multi.feed(group, shared=not options.dry_run, **begin)
     rehearsal = Rehearsal(feed.positions.alias) if options.dry_run else None
     routes = multi.routes()
+    warn_of_rows_apart({route.serializer_class for of_topic in routes.values() for route in of_topic})
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
     heartbeat = _heartbeat(feed)
     told = {"group": group, "topics": sorted(routes)}

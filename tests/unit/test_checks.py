@@ -228,12 +228,35 @@ def test_a_related_model_whose_sets_are_not_published() -> None:
 # --- subscriptions ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def one_database(logpipe_settings: ChangeSettings) -> None:
+    logpipe_settings(CONSUMER_DATABASE="default")
+
+
+def test_rows_that_are_not_where_the_positions_are(logpipe_settings: ChangeSettings) -> None:
+    subscriptions.clear()
+    subscriptions.subscribe("checked", Good)
+    logpipe_settings(CONSUMER_DATABASE="subscriber")
+    found = only(check_subscriptions(), "E024")
+    assert "'default'" in found.msg and "'subscriber'" in found.msg
+    assert "CONSUMER_DATABASE" in str(found.hint)
+
+
+def test_rows_beside_positions_that_no_transaction_keeps(logpipe_settings: ChangeSettings) -> None:
+    subscriptions.clear()
+    subscriptions.subscribe("checked", Good)
+    logpipe_settings(CONSUMER_DATABASE="subscriber", OFFSET_BACKEND="logpipe_signals.backend.kafka.KafkaOffsetStore")
+    assert check_subscriptions() == []
+
+
+@pytest.mark.usefixtures("one_database")
 def test_a_subscription_that_breaks_the_rules() -> None:
     subscriptions.clear()
     subscriptions.subscribe("checked", without("VERSION"))
     assert "VERSION" in only(check_subscriptions(), "E010").msg
 
 
+@pytest.mark.usefixtures("one_database")
 def test_a_subscription_that_cannot_find_rows() -> None:
     subscriptions.clear()
     subscriptions.subscribe("checked", PersonSerializer)
@@ -242,6 +265,7 @@ def test_a_subscription_that_cannot_find_rows() -> None:
     assert "lookup_instance" in str(only(check_subscriptions(), "W003").hint)
 
 
+@pytest.mark.usefixtures("one_database")
 def test_two_subscriptions_to_one_version() -> None:
     subscriptions.clear()
     subscriptions.subscribe("checked", Good)

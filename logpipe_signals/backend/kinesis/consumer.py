@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Gap, Lag, Position, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
-from logpipe_signals.backend.kinesis import config, errors
+from logpipe_signals.backend.kinesis import config, errors, leavings
 from logpipe_signals.backend.kinesis.behind import lag_at
 from logpipe_signals.backend.kinesis.claims import ShardClaims
 from logpipe_signals.backend.kinesis.client import shared_client
@@ -53,6 +53,7 @@ class Consumer(base.Consumer):
         self._readers: dict[TopicPartition, ShardReader] = {}
         self._threads = ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="logpipe-kinesis-reader")
         self._something_came = threading.Event()
+        self._next_clean_up = Deadline(0)
         self._turn = 0
         self._closed = False
 
@@ -227,7 +228,13 @@ class Consumer(base.Consumer):
             self._drop(lost | surplus)
             claims.release(surplus)
             claims.take(readable)
+            self._forget_gone(claims)
         self._adopt(claims.held - self._readers.keys())
+
+    def _forget_gone(self, claims: ShardClaims) -> None:
+        if self._next_clean_up.passed:
+            self._next_clean_up = Deadline(leavings.LOOK_EVERY_SECONDS)
+            leavings.forget_gone(str(self.subscription.group), self._family.shards, claims)
 
     def _adopt(self, partitions: Collection[TopicPartition]) -> None:
         if not partitions:

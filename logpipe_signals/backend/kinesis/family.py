@@ -10,7 +10,7 @@ from logpipe_signals.backend.base import Gap, Position, Subscription, TopicParti
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.kinesis.errors import missing
 from logpipe_signals.backend.kinesis.positions import SHARD_END
-from logpipe_signals.backend.kinesis.shards import Shard, list_shards, parents_of, passed_over, readable
+from logpipe_signals.backend.kinesis.shards import Shard, Shards, list_shards, parents_of, passed_over, readable
 from logpipe_signals.exceptions import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -62,8 +62,20 @@ class Family:
         absent = {stream for stream, shards in found.items() if shards is None}
         news, self._missing = absent - self._missing, absent
         self._next_list = Deadline(LIST_MISSING_EVERY_SECONDS if absent else LIST_EVERY_SECONDS)
+        self._forget_gone()
         if news or absent == set(found):
             raise missing(", ".join(sorted(absent)))
+
+    def _forget_gone(self) -> None:
+        """Keep what is known of the shards there are, and of their parents, and no more: both grow for ever."""
+        known = self._shards.keys() | parents_of(self._shards)
+        self._finished &= known
+        self._stored = {partition: position for partition, position in self._stored.items() if partition in known}
+
+    @property
+    def shards(self) -> Shards:
+        """Return all shards there are, as last listed."""
+        return self._shards
 
     def finished(self, partitions: Iterable[TopicPartition]) -> None:
         """Note that shards are done with; what came of them is looked for at once."""

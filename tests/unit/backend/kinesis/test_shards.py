@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
 from logpipe_signals.backend.base import Gap, Position, TopicPartition
+from logpipe_signals.backend.kinesis import family as family_module
 from logpipe_signals.backend.kinesis import shards
 from logpipe_signals.backend.kinesis.positions import SHARD_END, has_passed, time_of
 from logpipe_signals.backend.kinesis.shards import Shard, passed_over, readable
+from logpipe_signals.exceptions import BackendUnavailable
 from tests.conftest import ChangeSettings
 from tests.unit.backend.kinesis.conftest import Open, poll_until, read
-from tests.unit.backend.kinesis.fake import FakeKinesis
+from tests.unit.backend.kinesis.fake import FakeKinesis, client_error
 
 
 def place(number: int) -> TopicPartition:
@@ -111,6 +114,36 @@ def test_a_child_is_not_read_before_everything_of_its_parent_is_applied(fake: Fa
     group.is_busy = False
     assert read(consumer, 1) == [b"child's"]
     assert group.stored[place(0)] == SHARD_END
+
+
+@pytest.mark.parametrize("taken_out", [False, True])
+def test_the_order_of_a_row_rests_on_parents_first(
+    fake: FakeKinesis, open_consumer: Open, monkeypatch: pytest.MonkeyPatch, taken_out: bool
+) -> None:
+    """A kept mutation: with the rule taken out the newer state comes first, while its parent's reads are throttled."""
+    if taken_out:
+        monkeypatch.setattr(family_module, "readable", lambda shards, finished: shards.keys() - finished)
+    fake.put(b"older", key="joe")
+    fake.split(place(0).partition)
+    fake.put(b"newer", key="joe")
+    fake.before = Throttle(place(0).partition, times=10)
+    consumer, states = open_consumer(**Group().subscription()), []
+    while len(states) < 2:
+        with contextlib.suppress(BackendUnavailable):  # as long as no shard can be read
+            states += [record.value for record in consumer.poll(max_records=10, timeout_seconds=0.5)]
+    assert states == ([b"newer", b"older"] if taken_out else [b"older", b"newer"])
+
+
+class Throttle:
+    """Throttles the first reads of one shard."""
+
+    def __init__(self, shard: str, *, times: int) -> None:
+        self.shard, self.left = shard, times
+
+    def __call__(self, operation: str, request: dict[str, Any]) -> None:
+        if operation == "get_shard_iterator" and request["ShardId"] == self.shard and self.left:
+            self.left -= 1
+            raise client_error("ProvisionedThroughputExceededException")
 
 
 def test_a_child_of_two_parents_waits_for_both(fake: FakeKinesis, open_consumer: Open) -> None:
