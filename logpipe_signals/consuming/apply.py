@@ -75,6 +75,9 @@ class Applier:
     def _each(self, batch: Batch) -> BatchReport:
         total = BatchReport()
         for single in batch.singles():
+            if self._stopped():
+                total.conflict = True  # The rest is read again, by whoever comes next.
+                return total
             started = time.monotonic()
             report = self._together(single) or BatchReport()
             total.add(report)
@@ -114,6 +117,10 @@ class Applier:
             return self._transact(batch, set_aside)
         except PositionConflict:
             return BatchReport(conflict=True)
+        except Exception as lost:
+            if is_transient(lost) and self._stopped():
+                return BatchReport(conflict=True)
+            raise
 
     def _transact(self, batch: Batch, do: Callable[[Batch, Positions], BatchReport]) -> BatchReport:
         """Do something with a batch in a transaction that moves the position; the whole of it again if that helps."""

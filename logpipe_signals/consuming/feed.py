@@ -134,8 +134,11 @@ class Feed:
         found = dict(self.positions.read(partitions))
         if self.options.restart and (fresh := set(partitions) - self._restarted):
             found.update(self._starts(sorted(fresh)))
-            self._restarted |= fresh
         return found
+
+    def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Only now has the restart happened: the log may have been away since the positions were asked for."""
+        self._restarted.update(partitions)
 
     def _starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
         if not self.options.restart_at:
@@ -194,22 +197,23 @@ class Feed:
     def _store_starts(self) -> None:
         """A restart at a time, or at the end, moves the position there, so that it holds when no record comes."""
         mine = sorted(self._to_store.keys() & self.client.assignment()) if self._to_store else []
-        starts = {partition: self._to_store.pop(partition) for partition in mine}
         if not mine or self.options.group is None:
             return
-        ends = self.client.end_positions([partition for partition, start in starts.items() if start is None])
-        for partition, start in starts.items():
+        ends = self.client.end_positions([partition for partition in mine if self._to_store[partition] is None])
+        for partition in mine:
+            start = self._to_store[partition]
             try:
                 self.positions.commit(partition, ends[partition] if start is None else start)
             except PositionConflict:
                 self.rewind(partition)
+            del self._to_store[partition]
 
     # --- polling ------------------------------------------------------------------------------------------------------
 
     def _poll(self, max_records: int, timeout_seconds: float) -> None:
         next_ripe = min((held.ripe_at() for held in self._held.values()), default=None)
         if next_ripe is not None:
-            timeout_seconds = max(0.0, min(timeout_seconds, next_ripe - time.time()))
+            timeout_seconds = max(0.0, min(timeout_seconds, next_ripe - time.monotonic()))
         records = self.client.poll(max_records=max_records, timeout_seconds=timeout_seconds)
         lag_seconds = settings.MIN_MESSAGE_LAG_MS / 1000
         if lag_seconds <= 0:
@@ -219,8 +223,10 @@ class Feed:
             self._hold_if_young(record, lag_seconds)
 
     def _hold_if_young(self, record: Record, lag_seconds: float) -> None:
-        now = time.time()
-        ripe_at = (record.timestamp / 1000 if record.timestamp and record.timestamp > 0 else now) + lag_seconds
+        now = time.monotonic()
+        age_seconds = time.time() - record.timestamp / 1000 if record.timestamp and record.timestamp > 0 else 0.0
+        # Never longer than the lag: the publisher's clock may be ahead, and this one may be set back.
+        ripe_at = now + lag_seconds - max(0.0, age_seconds)
         held = self._held.get(record.topic_partition)
         if held is not None:
             held.add(record, ripe_at)
@@ -231,7 +237,7 @@ class Feed:
             self.client.pause([record.topic_partition])
 
     def _release(self) -> None:
-        now = time.time()
+        now = time.monotonic()
         for partition, held in list(self._held.items()):
             self._ready.extend(held.ripe(now))
             if not held.records:

@@ -63,7 +63,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _lost(error: BaseException) -> bool:
     if isinstance(error, InterfaceError):
-        return "closed" in str(error).lower() or error.args[:1] == (0,)  # MySQL's clients say no more than (0, '')
+        # A cursor that user code closed is no lost connection. MySQL's clients say no more than (0, '').
+        return "connection" in str(error).lower() or error.args[:1] == (0,)
     if not isinstance(error, OperationalError):
         return False
     state, number = _sqlstate(error), _mysql_number(error)

@@ -17,7 +17,7 @@ from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
 from logpipe_signals.consuming.feed import Feed, Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
 from logpipe_signals.consuming.rehearsal import Rehearsal
-from logpipe_signals.consuming.stopping import Stop
+from logpipe_signals.consuming.stopping import BrokenOff, Stop
 from logpipe_signals.garbage import few_collections
 from logpipe_signals.heartbeat import Heartbeat
 from logpipe_signals.models.presence import PresenceKind
@@ -59,18 +59,27 @@ def run_worker(consumers: list[Consumer], options: WorkerOptions, *, stop: Stop)
     routes = multi.routes()
     warn_of_rows_apart({route.serializer_class for of_topic in routes.values() for route in of_topic})
     logger.info("Consuming %s as group %r.", ", ".join(sorted(routes)), group)
-    heartbeat = _heartbeat(feed)
     told = {"group": group, "topics": sorted(routes)}
+    loop = Loop(feed, routes, _loop_options(options, heartbeat := _heartbeat(feed)), stop=stop, applier=rehearsal)
     signals.announce(signals.consumer_started, None, **told)
     try:
+        _run(loop, feed, heartbeat)
+    except BrokenOff:
+        logger.warning("The work in hand did not end after the stop: it is broken off, and read again by the next one.")
+    finally:
+        signals.announce(signals.consumer_stopped, None, **told)
+    tally = loop.tally
+    logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)
+    return tally
+
+
+def _run(loop: Loop, feed: Feed, heartbeat: Heartbeat) -> None:
+    try:
         with few_collections():
-            tally = Loop(feed, routes, _loop_options(options, heartbeat), stop=stop, applier=rehearsal).run()
+            loop.run()
     finally:
         heartbeat.stop()
         feed.close()
-        signals.announce(signals.consumer_stopped, None, **told)
-    logger.info("Ended after %d records: %d applied, %d failed.", tally.handled, tally.applied, tally.failed)
-    return tally
 
 
 def _heartbeat(feed: Feed) -> Heartbeat:

@@ -238,7 +238,8 @@ def test_rows_that_are_not_where_the_positions_are(logpipe_settings: ChangeSetti
     subscriptions.subscribe("checked", Good)
     logpipe_settings(CONSUMER_DATABASE="subscriber")
     found = only(check_subscriptions(), "E024")
-    assert "'default'" in found.msg and "'subscriber'" in found.msg
+    assert "on database 'default'" in found.msg
+    assert "on 'subscriber'" in found.msg
     assert "CONSUMER_DATABASE" in str(found.hint)
 
 

@@ -59,6 +59,11 @@ class Field:
         self.query("CREATE TABLE applied (uuid text, state bigint)")
 
     @property
+    def topic(self) -> str:
+        """Return the topic's name."""
+        return self._name
+
+    @property
     def environment(self) -> dict[str, str]:
         """Return what every process of the scenario is told."""
         settings = {

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError, connections
 from rest_framework import serializers
 
 from logpipe_signals import Consumer
-from logpipe_signals.consuming.loop import Tally
+from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
+from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.models import DeadLetter, Offset
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
@@ -26,6 +27,12 @@ class Deadlock(Exception):
     """What psycopg raises below Django's error."""
 
     sqlstate = "40P01"
+
+
+class Terminated(Exception):
+    """The same of a connection that the server ended."""
+
+    sqlstate = "57P01"
 
 
 def serializer(create: Create) -> type[PersonCopySerializer]:
@@ -86,6 +93,84 @@ def test_a_transient_error_repeats_the_whole_transaction():
     assert run(create).applied == 2
     assert tries == ["a", "b", "a", "b"]
     assert names() == ["a", "b"]
+
+
+def test_a_connection_that_is_lost_at_a_commit_that_took_place_repeats_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Whether the COMMIT arrived nobody knows: the position does, which is in the same transaction."""
+    put_names("a", "b")
+    tries: list[str] = []
+    connection = connections["subscriber"]
+    commit = connection.commit
+
+    def lost_behind(*args: Any) -> None:
+        commit()
+        if tries and lost:
+            raise OperationalError(lost.pop()) from Terminated()
+
+    lost = ["terminating connection due to administrator command"]
+    monkeypatch.setattr(connection, "commit", lost_behind)
+    run(tries.append)
+    assert tries == ["a", "b"]
+    assert not lost
+    put_names("a", "b", "c")
+    run(tries.append)
+    assert Offset.objects.using("subscriber").get(topic="people").position == "5"
+    assert names() == ["a", "b", "c"]
+
+
+def test_a_connection_that_is_lost_before_the_commit_repeats_the_whole_transaction(monkeypatch: pytest.MonkeyPatch):
+    put_names("a", "b")
+    tries: list[str] = []
+    connection = connections["subscriber"]
+    commit = connection.commit
+
+    def lost_before(*args: Any) -> None:
+        if tries and lost:
+            raise OperationalError(lost.pop()) from Terminated()
+        commit()
+
+    lost = ["terminating connection due to administrator command"]
+    monkeypatch.setattr(connection, "commit", lost_before)
+    assert run(tries.append).applied == 2
+    assert tries == ["a", "b", "a", "b"]
+    assert names() == ["a", "b"]
+
+
+def test_a_cursor_that_user_code_closed_is_no_lost_connection():
+    put_names("bad", "b")
+
+    def create(name: str) -> None:
+        if name == "bad":
+            raise InterfaceError("cursor already closed")
+
+    assert run(create) == Tally(handled=2, applied=1, failed=1)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_poison_message_at_the_head_of_a_batch_costs_itself_alone(bulk: bool):
+    put(b"json:{" + b"[" * 100_000)
+    put_names("a", "b")
+    assert run(lambda name: None, bulk=bulk) == Tally(handled=3, applied=2, failed=1)
+    assert names() == ["a", "b"]
+
+
+def test_a_stop_ends_a_batch_that_is_applied_one_by_one():
+    put_names("a", "b", "c")
+    applied: list[str] = []
+    stop = Stop()
+
+    def create(name: str) -> None:
+        if not applied:
+            applied.append("together")
+            raise IntegrityError("so that they are applied one by one")
+        applied.append(name)
+        stop.request()
+
+    consumer = Consumer("people", consumer_timeout_ms=10)
+    consumer.register(serializer(create))
+    routes = {"people": consumer.routes}
+    assert Loop(consumer._feed, routes, LoopOptions(), stop=stop).run().applied == 1
+    assert Offset.objects.using("subscriber").get(topic="people").position == "1"
 
 
 def test_contention_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch):

@@ -43,3 +43,12 @@ def test_a_young_record_does_not_hold_up_another_partition(logpipe_settings: Cal
     old = len(dummy._log.topics["people"][1])
     assert consumer.run(iter_limit=old).applied == old
     assert PersonCopy.objects.count() == old
+
+
+def test_a_publishers_clock_that_is_ahead_holds_a_record_no_longer_than_the_lag(logpipe_settings: Callable[..., None]):
+    logpipe_settings(MIN_MESSAGE_LAG_MS=50)
+    put_message(person(1))
+    age_records_of(0, -7200)
+    consumer = Consumer("people", consumer_timeout_ms=2000)
+    consumer.register(PersonCopySerializer)
+    assert consumer.run(iter_limit=1).applied == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,12 @@ from django.db import connections
 from logpipe_signals import Consumer, register_consumer, subscribes
 from logpipe_signals.backend.dummy import Consumer as LogConsumer
 from logpipe_signals.backend.dummy import create_topic
+from logpipe_signals.consuming import stopping
 from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.loop import Tally
 from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.consuming.worker import WorkerOptions, run_worker
+from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.models import DeadLetter, Offset
 from logpipe_signals.registry import SubscriptionRegistry, subscriptions
 from testproject.mirror.models import CountryCopy, PersonCopy
@@ -101,6 +104,49 @@ def test_a_signal_ends_the_run_after_the_work_in_hand(number: signal.Signals):
     call_command("run_consumer")
     assert PersonCopy.objects.count() == 1
     assert Offset.objects.using("subscriber").get(topic="people").position == "1"
+
+
+@pytest.mark.parametrize("second_signal", [True, False])
+def test_user_code_that_hangs_is_broken_off(second_signal: bool, monkeypatch: pytest.MonkeyPatch):
+    class Hanging(PersonCopySerializer):
+        def save(self, **kwargs: Any) -> PersonCopy:
+            found = super().save(**kwargs)
+            if found.first_name == "hangs":
+                os.kill(os.getpid(), signal.SIGTERM)
+                if second_signal:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait()
+            return found
+
+    monkeypatch.setattr(stopping, "LONGEST_STOP_SECONDS", 60.0 if second_signal else 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+    subscribes("people")(Hanging)
+    put_message(person(1, "Joe"))
+    call_command("run_consumer", "--until-caught-up")
+    put_message(person(2, "hangs"))
+    call_command("run_consumer")
+    assert PersonCopy.objects.get().first_name == "Joe"
+    assert Offset.objects.using("subscriber").get(topic="people").position == "1"
+    assert not DeadLetter.objects.using("subscriber").exists()
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_restart_that_meets_a_log_that_is_away_still_happens(monkeypatch: pytest.MonkeyPatch):
+    subscribes("people")(PersonCopySerializer)
+    put_message(person(1))
+    call_command("run_consumer", "--until-caught-up")
+    PersonCopy.objects.all().delete()
+    starts = LogConsumer._starts
+    away = [BackendUnavailable("by the test")]
+
+    def once_away(consumer: LogConsumer, stored: Any) -> Any:
+        if away:
+            raise away.pop()
+        return starts(consumer, stored)
+
+    monkeypatch.setattr(LogConsumer, "_starts", once_away)
+    call_command("run_consumer", "--until-caught-up", "--from", "beginning")
+    assert PersonCopy.objects.count() == 1
 
 
 def test_from_beginning_reads_everything_again():
