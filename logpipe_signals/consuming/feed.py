@@ -136,10 +136,6 @@ class Feed:
             found.update(self._starts(sorted(fresh)))
         return found
 
-    def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Only now has the restart happened: the log may have been away since the positions were asked for."""
-        self._restarted.update(partitions)
-
     def _starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
         if not self.options.restart_at:
             starts: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
@@ -170,12 +166,21 @@ class Feed:
         return True
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        # Only now has a restart happened: the log may have been away since the positions were asked for.
+        self._restarted.update(partitions)
         self._announce(signals.partitions_assigned, partitions)
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
+        self._forget_starts(partitions)
         self.positions.forget(partitions)
         self._announce(signals.partitions_revoked, partitions)
+
+    def _forget_starts(self, partitions: Sequence[TopicPartition]) -> None:
+        """A start that was not stored yet is not stored later, when others have read on; the restart happens anew."""
+        for partition in self._to_store.keys() & set(partitions):
+            del self._to_store[partition]
+            self._restarted.discard(partition)
 
     def _announce(self, signal: Signal, partitions: Sequence[TopicPartition]) -> None:
         signals.announce(signal, None, group=self.positions.group, partitions=list(partitions))
