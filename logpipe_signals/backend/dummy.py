@@ -85,6 +85,12 @@ def create_topic(topic: str, partitions: int = 1) -> None:
     _log.bell.ring()
 
 
+def partitions_of(topic: str) -> list[list[Record]]:
+    """Return the records of a topic, a list a partition."""
+    with _log.lock:
+        return [list(records) for records in _log.topics.get(topic, ())]
+
+
 class Producer(BaseProducer):
     """Writes to the log in memory."""
 
