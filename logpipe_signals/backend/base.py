@@ -1,8 +1,8 @@
 """
 The contract of a log: what a producer, a consumer and an offset store owe, whatever broker is behind them.
 
-One conformance suite (`logpipe_signals.testing.conformance`) holds every backend to it. Backends differ by `supports_*`; nobody asks
-`isinstance`. A backend says in `check()` what is wrong with its settings.
+One conformance suite (`logpipe_signals.testing.conformance`) holds every backend to it. Backends differ by
+`supports_*`; nobody asks `isinstance`. A backend says in `check()` what is wrong with its settings.
 
 A topic has partitions, named by text ("0", "shardId-000000000003"). A record's `offset` is its place in its partition;
 a *position* is what an offset store keeps: where reading goes on. For integer offsets the position is the next offset
