@@ -151,7 +151,14 @@ class Envelope:
             message=_member(body, "message", object),
             producer=str(body.get("producer") or ""),
             meta=Meta.from_member(body["meta"]) if "meta" in body and meta == _NO_META else meta,
+            headers=_further(body["meta"]) if "meta" in body else {},
         )
+
+
+def _further(member: object) -> dict[str, str]:
+    headers = member.get("headers") if isinstance(member, Mapping) else None
+    found = headers if isinstance(headers, Mapping) else {}
+    return {str(name): value for name, value in found.items() if isinstance(value, str)}
 
 
 def body_of(message_type: str, version: int, message: Any, producer: str = "") -> dict[str, Any]:

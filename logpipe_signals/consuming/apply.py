@@ -15,6 +15,7 @@ from django.db import transaction
 
 from logpipe_signals import signals
 from logpipe_signals.backend.base import TopicPartition
+from logpipe_signals.consuming import tracing
 from logpipe_signals.consuming.batch import Batch, BatchFailed, FoundInvalid
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.positions import Positions
@@ -126,6 +127,7 @@ class Applier:
         """Do something with a batch in a transaction that moves the position; the whole of it again if that helps."""
 
         def once() -> BatchReport:
+            tracing.begin()
             with self._moving(batch):
                 return do(batch, self.positions)
 
@@ -148,6 +150,7 @@ class Applier:
         self.positions.confirm(batch.partition)
 
     def _announce(self, partition: TopicPartition, report: BatchReport, started: float) -> None:
+        tracing.committed(report, self.positions.group)
         announce_batch(report, partition, time.monotonic() - started, self.positions.group)
         signals.announce(
             signals.position_moved,

@@ -60,6 +60,8 @@ class Incoming:
     """Where the message carries no identity: what stands for it, if not the lookup's members of the message."""
     siblings: tuple[Route, ...] = ()
     """Other types that a tombstone without identity may be about."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers that the body held, on a log without any."""
 
     @property
     def identity(self) -> str:

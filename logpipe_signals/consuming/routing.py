@@ -133,6 +133,7 @@ class Routes:
             message=message,
             is_delete=is_delete,
             meta=envelope.meta,
+            headers=envelope.headers,
             policy="raise" if self.throw_errors else route.options.on_error,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from logpipe_signals.consuming import dead_letters
+from logpipe_signals.consuming import dead_letters, tracing
 from logpipe_signals.consuming.audits.comparing import compare
 from logpipe_signals.consuming.audits.mark import Marked
 from logpipe_signals.consuming.batch import Batch, FoundInvalid
@@ -100,13 +100,14 @@ def _apply(fresh: Sequence[Incoming], moved_on: Mapping[int, str], *, alone: boo
 
 def _one_by_one(run: Sequence[Incoming], moved_on: Mapping[int, str], invalid: dict[int, Refused]) -> Applied:
     applied: Applied = []
+    apply = tracing.traced(apply_record)
     with asked_together(run):
         for each in run:
             if names_its_own_row(each, moved_on.get(id(each))):
                 applied.append((each, None))
                 continue
             try:
-                applied.append((each, apply_record(each)))
+                applied.append((each, apply(each)))
             except ValidationError as error:
                 if each.policy == "raise":
                     raise

@@ -110,8 +110,9 @@ def _capture_returned(
     for publication in concerned:
         select, own_parameters = setwise.select(publication, using, Operation.UPSERT, lanes=lanes)
         source = setwise.read_from(select, publication, using, "logpipe_written")
-        inserts.append(f"{setwise.insert_into(using)} {source}")
-        all_parameters += own_parameters
+        insertion, with_trace = setwise.insertion(using, source, own_parameters)
+        inserts.append(insertion)
+        all_parameters += with_trace
     others = "".join(f", logpipe_{number} AS ({sql})" for number, sql in enumerate(inserts[:-1]))
     with outbox.woken(using, range(lanes)):
         statement = f"WITH logpipe_written AS ({sql} RETURNING {table}.*){others} {inserts[-1]}"

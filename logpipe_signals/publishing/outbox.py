@@ -6,6 +6,7 @@ All rows of one save leave in one statement, written by hand: the ORM would cost
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError, connections, models, router, transaction
 
+from logpipe_signals import tracing
 from logpipe_signals.keys import encode_pk, lane_of
 from logpipe_signals.models import OutboxRow, Source
 from logpipe_signals.models.outbox import Operation
@@ -124,10 +126,21 @@ def _insert(using: str, rows: Sequence[tuple[Intent, int]]) -> None:
     connection = connections[using]
     quoted = ", ".join(connection.ops.quote_name(column) for column in COLUMNS)
     table = connection.ops.quote_name(OutboxRow._meta.db_table)
-    values = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))
-    parameters = chain.from_iterable(_values(intent, lane) for intent, lane in rows)
+    one = "%s, %s, %s, %s, %s, %s"
+    context = trace_context()
+    if context is not None:
+        quoted, one = f"{quoted}, headers", f"{one}, %s"
+    values = ", ".join([f"({one})"] * len(rows))
+    last = () if context is None else (context,)
+    parameters = chain.from_iterable((*_values(intent, lane), *last) for intent, lane in rows)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {values}", list(parameters))  # noqa: S608  (own names)
+
+
+def trace_context() -> str | None:
+    """Return the context of the active span, as the outbox keeps it in `headers`; None where no span is active."""
+    carrier = tracing.current()
+    return None if carrier is None else json.dumps(carrier)
 
 
 def _put_back(using: str, rows: Sequence[tuple[Intent, int]]) -> None:

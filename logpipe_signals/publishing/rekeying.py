@@ -84,8 +84,8 @@ def _write(
         branches.append("SELECT %s, %s, %s, %s, %s, NULL")
         lane = lane_of(intent.publication.topic, intent.lane_key, lanes)
         parameters += [intent.publication.name, intent.object_id, intent.key, lane, str(intent.operation)]
-    sql = f"{statement.old} {setwise.insert_into(using)} {' UNION ALL '.join(branches)} {statement.returning}"
-    returned = setwise.execute(using, sql, parameters, lanes)
+    insertion, parameters = setwise.insertion(using, " UNION ALL ".join(branches), parameters)
+    returned = setwise.execute(using, f"{statement.old} {insertion} {statement.returning}", parameters, lanes)
     return not statement.returning or bool(returned and returned[0][0])
 
 

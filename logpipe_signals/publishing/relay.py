@@ -47,6 +47,7 @@ from logpipe_signals.publishing.settling import (
     latencies_seconds,
     sent_by_type,
 )
+from logpipe_signals.publishing.tracing import Spans, end_sending, start_sending
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class _OnItsWay:
     deadline: float
     claimed_at: float
     sent: Sequence[Outgoing] = ()
+    spans: Spans
 
 
 @dataclass(kw_only=True)
@@ -233,8 +235,9 @@ class Relay:
         held = self.lanes.pairs({row.lane for row in rows})
         started = clock.seconds()
         try:
+            traced, spans = start_sending(rows)
             batch = prepare(
-                rows, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
+                traced, self.using, headers_supported=self.producer.supports_headers, progressed=self.keep_lanes
             )
             self._more_came |= batch.enqueued
             self.lanes.require(held)
@@ -249,7 +252,7 @@ class Relay:
             raise
         deadline = clock.seconds() + timeout_seconds
         self._on_its_way.append(
-            _OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline, claimed_at=started)
+            _OnItsWay(rows=rows, batch=batch, delivery=delivery, deadline=deadline, claimed_at=started, spans=spans)
         )
 
     @property
@@ -325,6 +328,8 @@ class Relay:
         for outgoing in work.batch.outgoing:
             own = [next(given) for _ in outgoing.messages]
             error = failure_of(outgoing, own)
+            if work.spans:
+                end_sending(work.spans, outgoing, own, error)
             if error is None:
                 sent.append(outgoing)
                 if somebody_listens:

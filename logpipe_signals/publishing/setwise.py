@@ -36,7 +36,8 @@ def publish(publication: Publication, using: str, **lookup: Any) -> None:
         return
     lanes = outbox.lane_count(using)
     sql, parameters = select(publication, using, Operation.UPSERT, lanes=lanes, rows=chosen)
-    execute(using, f"{insert_into(using)} {sql}", parameters, lanes)
+    statement, all_parameters = insertion(using, sql, parameters)
+    execute(using, statement, all_parameters, lanes)
 
 
 def is_possible(publication: Publication, using: str) -> bool:
@@ -83,10 +84,22 @@ def read_from(sql: str, publication: Publication, using: str, source: str) -> st
     return sql.replace(plain, f" FROM {source} AS {table}")
 
 
-def insert_into(using: str) -> str:
-    """Return the beginning of a statement that writes the outbox."""
-    quote = connections[using].ops.quote_name
-    return f"INSERT INTO {quote(OutboxRow._meta.db_table)} ({', '.join(map(quote, outbox.COLUMNS))})"
+def insertion(using: str, select: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Return the statement that writes what is selected to the outbox, under the trace that is active."""
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    table, columns = quote(OutboxRow._meta.db_table), ", ".join(map(quote, outbox.COLUMNS))
+    context = outbox.trace_context()
+    if context is None:
+        return f"INSERT INTO {table} ({columns}) {select}", [*parameters]
+    if connection.vendor == "postgresql":
+        # By name and with its type: a NULL that nobody typed is a text once it comes out of a subquery.
+        chosen = ", ".join(f"traced.{column}" for column in outbox.COLUMNS) + "::bytea, trace.headers::jsonb"
+        source = f"({select}) AS traced ({columns})"
+    else:
+        chosen, source = "traced.*, trace.headers", f"({select}) AS traced"
+    sql = f"SELECT {chosen} FROM {source} CROSS JOIN (SELECT %s AS headers) AS trace"  # noqa: S608  (our own names)
+    return f"INSERT INTO {table} ({columns}, headers) {sql}", [*parameters, context]
 
 
 def execute(using: str, sql: str, parameters: Sequence[Any], lanes: int) -> list[tuple[Any, ...]]:
