@@ -22,7 +22,7 @@ from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import clock
-from logpipe_signals.publishing.relay import Relay, drain, oldest_pending_seconds
+from logpipe_signals.publishing.relay import Relay, drain_by, oldest_pending_seconds
 from logpipe_signals.publishing.transactions import commit_each_statement
 
 logger = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class Sweeper:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._aliases: set[str] = set()
+        self._kept_waiting: dict[str, frozenset[str]] = {}
+        """By alias, the publications of which the log took nothing at the last sweep: the others come first."""
         self._stop = threading.Event()
         self._lock = threading.Lock()
 
@@ -112,6 +114,7 @@ class Sweeper:
             self._thread.join(timeout_seconds)
         self._thread = None
         self._aliases.clear()
+        self._kept_waiting.clear()
 
     def restart_after_fork(self) -> None:
         """Have a lock of one's own: the parent's may have been held by a thread that the child does not have."""
@@ -137,9 +140,14 @@ class Sweeper:
     def sweep(self, using: str) -> None:
         """Send what was left behind."""
         commit_each_statement(using)
-        if OutboxRow.objects.using(using).exists():
-            drain(using, at_most_seconds=MOST_SWEEP_SECONDS)
-            breaker.reset()
+        if not OutboxRow.objects.using(using).exists():
+            return
+        relay = Relay(using, kept_waiting=self._kept_waiting.get(using, frozenset()))
+        try:
+            drain_by(relay, at_most_seconds=MOST_SWEEP_SECONDS)
+        finally:
+            self._kept_waiting[using] = relay.kept_waiting
+        breaker.reset()
 
 
 def _is_in_memory(using: str) -> bool:

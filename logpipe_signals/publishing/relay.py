@@ -101,9 +101,17 @@ class Relay:
         using: The alias whose outbox is relayed.
         owner: Names this relay among others; by default host, process and a random part.
         threaded: Whether a thread with a connection of its own may retire and claim beside it.
+        kept_waiting: What a relay before this one says in its own attribute of this name.
     """
 
-    def __init__(self, using: str = "default", *, owner: str | None = None, threaded: bool = False) -> None:
+    def __init__(
+        self,
+        using: str = "default",
+        *,
+        owner: str | None = None,
+        threaded: bool = False,
+        kept_waiting: frozenset[str] = frozenset(),
+    ) -> None:
         self.using = using
         self._aside = Aside(using, threaded=threaded)
         owner = owner or relay_id()
@@ -119,7 +127,7 @@ class Relay:
         self._retiring: deque[_Retiring] = deque()
         self._is_behind = False
         """Whether more waits than one batch."""
-        self._kept_waiting: frozenset[str] = frozenset()
+        self.kept_waiting = kept_waiting
         """Publications of which the log took nothing: perhaps their topic alone is away, and others come first."""
         self._more_came = False
         """Whether a batch enqueued rows of its own, which are to be claimed as well."""
@@ -221,11 +229,11 @@ class Relay:
 
     def _claim(self, limit: int) -> list[ClaimedRow]:
         """Claim what the log did not keep waiting a moment ago; when there is nothing else, that again."""
-        if not self._kept_waiting:
+        if not self.kept_waiting:
             return self.claims.claim(self.lanes.numbers, limit=limit)
-        rows = self.claims.claim(self.lanes.numbers, limit=limit, passing_over=self._kept_waiting)
+        rows = self.claims.claim(self.lanes.numbers, limit=limit, passing_over=self.kept_waiting)
         if not rows:
-            self._kept_waiting = frozenset()
+            self.kept_waiting = frozenset()
             self.claims.look_at_everything()
         return rows or self.claims.claim(self.lanes.numbers, limit=limit)
 
@@ -368,7 +376,7 @@ class Relay:
         for outgoing, error in [*later, *never]:
             announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
         if away is not None:
-            self._kept_waiting |= {outgoing.publication.name for outgoing, _ in later}
+            self.kept_waiting |= {outgoing.publication.name for outgoing, _ in later}
             raise away
         return RelayReport(
             sent=sum(len(outgoing.messages) for outgoing in sent),
@@ -394,7 +402,11 @@ def drain(using: str = "default", *, at_most_seconds: float | None = None) -> Re
     Raises:
         BackendUnavailable: The log cannot be reached; what was not acknowledged stays pending.
     """
-    relay = Relay(using)
+    return drain_by(Relay(using), at_most_seconds=at_most_seconds)
+
+
+def drain_by(relay: Relay, *, at_most_seconds: float | None = None) -> RelayReport:
+    """Do as `drain` says, by a relay that holds nothing before and after."""
     if not relay.take_lanes():
         return RelayReport()
     try:

@@ -23,6 +23,7 @@ from logpipe_signals.publishing.worker import RelayWorker
 from testproject.people.models import Person
 from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
+from tests.zoo.models import TextKeyed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -207,6 +208,22 @@ def test_an_alias_that_is_written_without_end_leaves_the_sweeper_time_for_the_ot
     sweeper.sweep("default")
 
     assert OutboxRow.objects.count() == 1
+
+
+def test_a_topic_that_is_away_comes_last_at_the_next_sweep(
+    log: ScriptedProducer, logpipe_settings: ChangeSettings
+) -> None:
+    logpipe_settings(RELAY="worker", RELAY_BATCH_SIZE=10)
+    log.refuse = lambda message: BackendUnavailable("no leader") if message.topic == "people" else None
+    Person.objects.bulk_create(Person(first_name=str(number)) for number in range(200))
+    TextKeyed.objects.create(word="after them")
+
+    sweeper._sweep_robustly("default")
+    assert log.sent == []
+    sweeper._sweep_robustly("default")
+
+    assert [message.key for message in log.sent] == ["after them"]
+    assert OutboxRow.objects.count() == 200
 
 
 @pytest.mark.sqlite
