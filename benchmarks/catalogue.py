@@ -24,6 +24,8 @@ CATALOGUE = {
     "consumer-memory": "consuming.memory.measure",
     "kinesis-sent": "kinesis.sent",
     "kinesis-applied": "kinesis.applied",
+    "backfill": "publishing.backfill.measure",
+    "backfill-overtaken": "publishing.backfill.overtaken",
 }
 
 

@@ -18,6 +18,7 @@ class Options:
     deep_rows:   The deep backlog.
     memory_rows: What a process has to handle within its memory.
     update_rows: Rows of one `QuerySet.update`.
+    cities:      Rows of a backfill; GeoNames has 234,908.
     saves:       Single changes whose way is timed.
     """
 
@@ -28,10 +29,19 @@ class Options:
     deep_rows: int = 1_000_000
     memory_rows: int = 100_000
     update_rows: int = 100_000
+    cities: int = 235_000
     saves: int = 200
 
 
-QUICK = {"rows": 2_000, "peer_rows": 200, "pairs": 1, "deep_rows": 40_000, "memory_rows": 10_000, "saves": 20}
+QUICK = {
+    "rows": 2_000,
+    "peer_rows": 200,
+    "pairs": 1,
+    "deep_rows": 40_000,
+    "memory_rows": 10_000,
+    "cities": 4_000,
+    "saves": 20,
+}
 FULL = {"memory_rows": 1_000_000, "saves": 2_000, "pairs": 9}
 
 

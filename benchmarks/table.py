@@ -19,7 +19,7 @@ def _table(issue: int, figures: Sequence[Figure]) -> str:
     rows = [HEADINGS, *(_cells(figure) for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    title = {4: "Publishing", 5: "Consuming", 6: "Kinesis"}[issue]
+    title = {4: "Publishing", 5: "Consuming", 6: "Kinesis", 7: "Running it"}[issue]
     return "\n".join([title, lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 

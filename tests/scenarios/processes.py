@@ -39,6 +39,11 @@ class Program:
         return self._process is not None and self._process.is_running
 
     @property
+    def pid(self) -> int:
+        """Return its process's number; 0 before it was started."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def has_crashed(self) -> bool:
         """Tell whether it ended without being told to."""
         return self._should_run and not self.is_running
