@@ -85,6 +85,7 @@ SEEN = (
     _gauge("dead_letters", "database side topic state", "Dead letters that wait; state: open, parked."),
     _gauge("backfills", "database state", "Backfills; state: waiting, running, paused, failed."),
     _gauge("backfill_rows_left", "database publication", "Rows that running backfills have still to put in."),
+    _gauge("audit_findings", "group topic kind", "Rows that differ by the newest audit; missing, extra, different."),
     _gauge("problems", "", "What could not be told at this scrape: a database or the log did not answer."),
 )
 """What the databases and the log say at the moment of a scrape: the same in every process that is asked."""

@@ -50,6 +50,7 @@ def _samples(seen: monitoring.Overview) -> Samples:
     for letters in seen.dead_letters:
         yield "dead_letters", (letters.using, letters.side, letters.topic, letters.state), letters.count
     yield from _backfills(seen)
+    yield from _audits(seen)
     yield "problems", (), len(seen.problems)
 
 
@@ -107,3 +108,12 @@ def _backfills(seen: monitoring.Overview) -> Samples:
             left[each.using, each.publication] += max(0, each.rows_total - each.rows_done)
     for place, rows in sorted(left.items()):
         yield "backfill_rows_left", place, rows
+
+
+def _audits(seen: monitoring.Overview) -> Samples:
+    found: Counter[tuple[str, str, str]] = Counter()
+    for each in seen.audits:
+        for kind, rows in (("missing", each.missing), ("extra", each.extra), ("different", each.different)):
+            found[each.group, each.topic, kind] += rows
+    for place, rows in sorted(found.items()):
+        yield "audit_findings", place, rows

@@ -11,6 +11,7 @@ Monitoring: how much waits, who works, how far behind, what was set aside. Numbe
     monitoring.lag("subscriber")         # how far each group is behind, by topic and partition
     monitoring.dead_letters("default")   # by side, state and topic
     monitoring.backfills("default")      # what is sent again, and how far that came
+    monitoring.audits("subscriber")      # the newest audit of each topic, and how many rows differ
 
 Every answer is bounded: a table is never counted to its end (`is_exact` says where a number is an estimate), and a log
 that is away is not waited for longer than a few seconds.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from logpipe_signals.monitoring.behind import LagReport, PartitionLag, lag, recent_lag
 from logpipe_signals.monitoring.depth import OutboxDepth, oldest_seconds, outbox
-from logpipe_signals.monitoring.jobs import BackfillProgress, backfills
+from logpipe_signals.monitoring.jobs import AuditProgress, BackfillProgress, audits, backfills
 from logpipe_signals.monitoring.letters import DeadLetterCount, dead_letters
 from logpipe_signals.monitoring.overview import Overview, overview
 from logpipe_signals.monitoring.places import databases
@@ -34,6 +35,7 @@ from logpipe_signals.monitoring.running import (
 )
 
 __all__ = [
+    "AuditProgress",
     "BackfillProgress",
     "DeadLetterCount",
     "LagReport",
@@ -43,6 +45,7 @@ __all__ = [
     "PartitionLag",
     "RunningConsumer",
     "RunningRelay",
+    "audits",
     "backfills",
     "consumers",
     "databases",

@@ -1,12 +1,13 @@
-"""What is under way beside the live changes: backfills."""
+"""What is under way beside the live changes: backfills, and audits as the subscriber sees them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
-from logpipe_signals.models import Backfill
+from logpipe_signals.models import Audit, AuditFinding, Backfill
+from logpipe_signals.models.audits import FindingKind, FindingState
 from logpipe_signals.models.backfills import UNFINISHED, BackfillState
 from logpipe_signals.models.expressions import DatabaseNow
 from logpipe_signals.registry import publications
@@ -60,3 +61,44 @@ def _progress(job: Backfill, using: str) -> BackfillProgress:
         seconds_left=left if job.state == BackfillState.RUNNING else None,
         moved_seconds_ago=max(0.0, (now - job.updated_at).total_seconds()),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditProgress:
+    """The newest audit of a topic and type, as a group sees it: rows that differ after two looks, by kind."""
+
+    using: str
+    run: str
+    group: str
+    topic: str
+    message_type: str
+    state: str
+    missing: int
+    extra: int
+    different: int
+
+
+def audits(using: str = "default") -> list[AuditProgress]:
+    """Return the newest audit that a group on an alias met, of each topic and type."""
+    newest: dict[tuple[str, str, str], Audit] = {}
+    for audit in Audit.objects.using(using).order_by("-pk")[:MOST_TOLD]:
+        newest.setdefault((audit.group, audit.topic, audit.message_type), audit)
+    counts = _findings(using, [audit.pk for audit in newest.values()])
+    return [
+        AuditProgress(
+            using=using,
+            run=audit.run,
+            group=audit.group,
+            topic=audit.topic,
+            message_type=audit.message_type,
+            state=audit.state,
+            **{kind: counts.get((audit.pk, kind), 0) for kind in FindingKind.values},
+        )
+        for _, audit in sorted(newest.items())
+    ]
+
+
+def _findings(using: str, audits: list[int]) -> dict[tuple[int, str], int]:
+    found = AuditFinding.objects.using(using).filter(audit__in=audits, state=FindingState.CONFIRMED)
+    counted = found.order_by().values_list("audit", "kind").annotate(count=Count("pk"))
+    return {(audit, kind): count for audit, kind, count in counted}

@@ -14,7 +14,7 @@ from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.monitoring import behind, depth, jobs, letters, running
 from logpipe_signals.monitoring.behind import LagReport
 from logpipe_signals.monitoring.depth import OutboxDepth
-from logpipe_signals.monitoring.jobs import BackfillProgress
+from logpipe_signals.monitoring.jobs import AuditProgress, BackfillProgress
 from logpipe_signals.monitoring.letters import DeadLetterCount
 from logpipe_signals.monitoring.places import consuming_database, databases
 from logpipe_signals.monitoring.running import LaneCover, RunningConsumer, RunningRelay
@@ -39,6 +39,7 @@ class Overview:
     lag: LagReport = field(default_factory=LagReport)
     dead_letters: tuple[DeadLetterCount, ...] = ()
     backfills: tuple[BackfillProgress, ...] = ()
+    audits: tuple[AuditProgress, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -76,6 +77,7 @@ def overview(
         lag=lag,
         dead_letters=look.everywhere(letters.dead_letters),
         backfills=look.everywhere(jobs.backfills),
+        audits=look.everywhere(jobs.audits),
         problems=tuple(look.problems),
     )
 

@@ -19,7 +19,7 @@ def figures(overview: Overview) -> dict[str, Any]:
         {"format": 1, "taken_at": "2026-01-31T12:00:00+00:00", "databases": ["default"],
          "oldest_seconds": 1.5, "lag_records": 0, "dead_letters_waiting": 0,
          "outbox": [...], "lanes": [...], "relays": [...], "consumers": [...], "lag": [...],
-         "dead_letters": [...], "backfills": [...], "problems": [...]}
+         "dead_letters": [...], "backfills": [...], "audits": [...], "problems": [...]}
 
     Each list holds the members of the dataclass of the same name in `logpipe_signals.monitoring`; times are ISO 8601,
     null is "cannot be told".
@@ -39,6 +39,7 @@ def figures(overview: Overview) -> dict[str, Any]:
             "lag": [asdict(each) for each in overview.lag.partitions],
             "dead_letters": [asdict(each) for each in overview.dead_letters],
             "backfills": [asdict(each) for each in overview.backfills],
+            "audits": [asdict(each) for each in overview.audits],
             "problems": overview.problems,
         }
     )

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from logpipe_signals.monitoring import Overview, PartitionLag
+from logpipe_signals.monitoring import AuditProgress, Overview, PartitionLag
 
 WIDTH = 80
 Paint = Callable[[str, str], str]
@@ -19,7 +19,7 @@ OLD_SECONDS = 300
 def table(overview: Overview, paint: Paint) -> str:
     """Return the whole page."""
     lines = [_headline(overview), ""]
-    for part in (_outbox, _relays, _consumers, _lag, _letters, _backfills):
+    for part in (_outbox, _relays, _consumers, _lag, _letters, _backfills, _audits):
         lines += [*part(overview, paint), ""]
     lines += [paint(line, "error") for problem in overview.problems for line in _folded(problem)]
     return "\n".join(lines).rstrip() + "\n"
@@ -112,6 +112,24 @@ def _backfills(seen: Overview, paint: Paint) -> Iterator[str]:
         for each in seen.backfills
     ]
     yield from _section(("BACKFILLS", "database", "state", "rows", "rate", "left"), rows, paint, empty="")
+
+
+def _audits(seen: Overview, paint: Paint) -> Iterator[str]:
+    if not seen.audits:
+        return
+    rows = [
+        (
+            (f"{each.topic} {each.message_type}", each.group, each.run, each.state, *map(str, _differing(each))),
+            "error" if any(_differing(each)) else "",
+        )
+        for each in seen.audits
+    ]
+    titles = ("AUDITS", "group", "audit", "state", "missing", "extra", "different")
+    yield from _section(titles, rows, paint, empty="")
+
+
+def _differing(each: AuditProgress) -> tuple[int, int, int]:
+    return each.missing, each.extra, each.different
 
 
 # --- laying out -------------------------------------------------------------------------------------------------------

@@ -22,6 +22,10 @@ MEASURES: dict[str, tuple[Measure, str]] = {
         "seconds behind (Kinesis)",
     ),
     "dead": (lambda seen: seen.dead_letters_waiting, "dead letters that are open or parked"),
+    "drift": (
+        lambda seen: sum(each.missing + each.extra + each.different for each in seen.audits),
+        "rows that differ, by the newest audit of each topic",
+    ),
     "gone": (lambda seen: sum(each.is_gone for each in (*seen.relays, *seen.consumers)), "relays and consumers gone"),
     "relays": (lambda seen: sum(not each.is_gone for each in seen.relays), "running relays"),
     "consumers": (lambda seen: sum(not each.is_gone for each in seen.consumers), "running consumers"),

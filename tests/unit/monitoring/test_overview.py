@@ -11,7 +11,7 @@ from logpipe_signals.backend import dummy
 from logpipe_signals.backend.base import Message
 from logpipe_signals.consuming.consumer import Consumer
 from logpipe_signals.exceptions import BackendUnavailable
-from logpipe_signals.models import DeadLetter, OutboxRow
+from logpipe_signals.models import Audit, AuditFinding, Backfill, DeadLetter, OutboxRow
 from logpipe_signals.monitoring import letters
 from testproject.mirror.serializers import PersonCopySerializer
 
@@ -115,3 +115,23 @@ def test_a_database_without_tables_is_named_and_the_others_are_told(monkeypatch:
     monkeypatch.setattr(OutboxRow._meta, "db_table", "not_migrated")
     overview = monitoring.overview(["default"])
     assert "migrate logpipe_signals --database=default" in overview.problems[0]
+
+
+def test_the_newest_audit_of_each_topic_is_told_with_what_differs() -> None:
+    audit = {"group": "g", "topic": "people", "message_type": "person", "version": 1, "source": "s", "rounds": 2}
+    Audit.objects.using("subscriber").create(run="old", **audit)
+    new = Audit.objects.using("subscriber").create(run="new", **audit)
+    for number, (kind, state) in enumerate(
+        [("missing", "confirmed"), ("missing", "confirmed"), ("extra", "confirmed"), ("different", "suspected")]
+    ):
+        AuditFinding.objects.using("subscriber").create(audit=new, key_hash=number, kind=kind, state=state, round=2)
+    (told,) = monitoring.audits("subscriber")
+    assert (told.run, told.missing, told.extra, told.different) == ("new", 2, 1, 0)
+
+
+def test_an_unfinished_backfill_is_told_with_its_rate_and_what_is_left() -> None:
+    values = {"publication": "people.person:people", "rows_done": 100, "rows_total": 300, "seconds_run": 10.0}
+    Backfill.objects.create(state="running", **values)
+    Backfill.objects.create(state="done", **values)
+    (told,) = monitoring.backfills()
+    assert (told.topic, told.state, told.rows_a_second, told.seconds_left) == ("people", "running", 10.0, 20.0)

@@ -72,6 +72,12 @@ def everything(name: str = "people") -> monitoring.Overview:
                 rows_a_second=10.0, seconds_left=15.0, moved_seconds_ago=1.0,
             ),
         ),
+        audits=(
+            monitoring.AuditProgress(
+                using="default", run="0b9c525a", group=name, topic=name, message_type=name, state="done",
+                missing=1, extra=0, different=2,
+            ),
+        ),
         problems=("The log did not answer within 5 s: where its partitions end.",),
     )  # fmt: skip
 
@@ -152,6 +158,8 @@ def test_the_command_looks_at_one_database_where_told() -> None:
         ("relays<1", True),
         ("consumers<1", False),
         ("gone>0", True),
+        ("drift>2", True),
+        ("drift>3", False),
         ("problems>0", True),
         ("behind>5", False),
         ("outbox > 2000000", False),
