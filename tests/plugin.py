@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get(CHOICE, "sqlite"),
         help="the database under the tests",
     )
+    parser.addoption("--screenshots", metavar="FOLDER", help="where the browser tests write pictures of the pages")
 
 
 # Outermost, because pytest-django reads the settings in this very hook.

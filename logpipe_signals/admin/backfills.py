@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from logpipe_signals.admin import trail
 from logpipe_signals.admin.databases import DatabaseFilter, aliases_of
 from logpipe_signals.admin.figures import duration, number
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.exceptions import BackfillError, DeclarationError
 from logpipe_signals.models import Backfill
 from logpipe_signals.models.backfills import RUNNABLE, BackfillState
@@ -77,7 +77,7 @@ class StartForm(forms.Form):
 class BackfillAdmin(LookOnlyAdmin):
     """The jobs, the newest first."""
 
-    list_display = ["id", "publication", "state_shown", "progress_shown", "requested_by", "created_at"]
+    list_display = ["id", "publication", "state_shown", "progress_shown", "requested_by", moment("created_at")]
     list_filter = [DatabaseFilter, "state", "publication"]
     ordering = ["-id"]
 
@@ -98,6 +98,7 @@ class BackfillAdmin(LookOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the way to the form above the jobs."""
         panel = {
+            "title": "Backfills",
             "panel_template": "logpipe_signals/admin/backfills_panel.html",
             "start_address": self.link("start") if self.has_control_permission(request) else "",
             "has_runner": bool(backfills.runners(self.database(request))),
@@ -116,7 +117,7 @@ class BackfillAdmin(LookOnlyAdmin):
         """Return how many rows are in the outbox or sent."""
         if job.rows_total is None:
             return f"{number(job.rows_done)} rows"
-        bar = '<progress value="{}" max="{}"></progress> {} of {}'
+        bar = '<progress class="logpipe-done" value="{}" max="{}"></progress> {} of {}'
         done, total = job.rows_done, max(1, job.rows_total)
         return format_html(bar, str(min(done, total)), str(total), number(done), number(job.rows_total))
 
@@ -218,7 +219,7 @@ def progress_row(job: Backfill) -> dict[str, Any]:
         "total": number(found.rows_total),
         "waiting": number(found.rows_waiting),
         "pace": number(found.rows_per_second) if found.rows_per_second else "",
-        "left": duration(found.seconds_left),
+        "left": duration(found.seconds_left) if job.state in RUNNABLE else "",
         "runner": found.runner,
         "is_known": found.is_known,
         "where": [f"{lookup}={value}" for lookup, value in job.where.items()],

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from logpipe_signals import monitoring
 from logpipe_signals.admin.databases import DatabaseFilter
 from logpipe_signals.admin.figures import Bar, duration, number, percents
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.admin.relays import process_row
 from logpipe_signals.monitoring import LagReport, PartitionLag
 
@@ -78,7 +78,7 @@ def consumer_rows(consumers: Any) -> list[dict[str, Any]]:
 class OffsetAdmin(LookOnlyAdmin):
     """Where each consumer group stands."""
 
-    list_display = ["group", "topic", "partition", "position", "log", "updated_at"]
+    list_display = ["group", "topic", "partition", "position", "log", moment("updated_at")]
     list_filter = [DatabaseFilter, "group", "topic"]
     ordering = ["group", "topic", "partition"]
 
@@ -87,6 +87,7 @@ class OffsetAdmin(LookOnlyAdmin):
         using = self.database(request)
         report = monitoring.recent_lag(using)
         panel = {
+            "title": "Consumers and positions",
             "panel_template": "logpipe_signals/admin/consumers_panel.html",
             "bars": lag_bars(report),
             "problem": report.problem,

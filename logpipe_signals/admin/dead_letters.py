@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from logpipe_signals.admin import payloads, repair, trail
 from logpipe_signals.admin.databases import DatabaseFilter
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.models import DeadLetter
 from logpipe_signals.models.trail import TrailAction
 
@@ -29,15 +29,18 @@ Repair = Callable[[HttpRequest, Any], repair.Repaired]
 class DeadLetterAdmin(LookOnlyAdmin):
     """What was set aside, with its error, and, for those who may, its bytes."""
 
-    list_display = ["id", "created", "side", "state", "topic", "identity", "reason", "attempts"]
+    list_display = ["id", moment("created"), "side", "state", "topic", "identity", "reason", "attempts"]
     list_filter = [DatabaseFilter, "state", "side", "topic", "reason", "created"]
     search_fields = ["identity", "object_id", "topic", "reason", "error"]
     search_help_text = "Looks in topic, identity, reason and error; a whole key finds its letters too."
     ordering = ["-id"]
-    list_per_page = 50
     actions = ["replay_selected", "skip_selected"]
 
     # --- the list -----------------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list under its name."""
+        return super().changelist_view(request, {"title": "Dead letters"} | (extra_context or {}))
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Find by text, and by the whole key, which is bytes."""

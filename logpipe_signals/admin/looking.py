@@ -6,18 +6,36 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.db import router
+from django.db import models, router
 from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
 
 from logpipe_signals.admin.databases import DATABASE, DatabaseFilter, chosen_database
+
+
+def moment(field: str) -> Any:
+    """Return a column that shows a time in little room."""
+
+    @admin.display(description=field.removesuffix("_at").replace("_", " "), ordering=field)
+    def shown(row: models.Model) -> str:
+        value = getattr(row, field)
+        if value is None:
+            return "-"
+        text = date_format(timezone.localtime(value) if timezone.is_aware(value) else value, "Y-m-d H:i")
+        return format_html('<span class="logpipe-moment">{}</span>', text)
+
+    return shown
 
 
 class LookOnlyAdmin(admin.ModelAdmin):
     """Shows, changes nothing."""
 
     show_full_result_count = False  # The outbox may hold millions.
+    list_per_page = 50
     list_filter = [DatabaseFilter]
     change_list_template = "logpipe_signals/admin/change_list.html"
 

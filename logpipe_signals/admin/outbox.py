@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from logpipe_signals import monitoring
 from logpipe_signals.admin.databases import DatabaseFilter
 from logpipe_signals.admin.figures import Bar, approximately, duration, number, percents
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.monitoring import OutboxDepth
 
 OLD_SECONDS = 60.0
@@ -44,7 +44,7 @@ def _note(depth: OutboxDepth) -> str:
 class OutboxRowAdmin(LookOnlyAdmin):
     """What waits to be sent, the oldest first."""
 
-    list_display = ["id", "publication", "object_id", "operation", "lane", "priority", "attempts", "created_at"]
+    list_display = ["id", "publication", "object_id", "operation", "lane", "priority", "attempts", moment("created_at")]
     list_filter = [DatabaseFilter, "operation", "priority"]
     search_fields = ["publication", "object_id", "key"]
     ordering = ["id"]
@@ -56,6 +56,7 @@ class OutboxRowAdmin(LookOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show how much waits above the rows."""
         panel = {
+            "title": "Outbox",
             "panel_template": "logpipe_signals/admin/outbox_panel.html",
             "bars": depth_bars(monitoring.outbox(self.database(request))),
         }

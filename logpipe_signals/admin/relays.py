@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from logpipe_signals import monitoring
 from logpipe_signals.admin.databases import DatabaseFilter
 from logpipe_signals.admin.figures import LANE_SIZE, LANES_A_ROW, duration, lane_squares
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.conf import settings
 from logpipe_signals.models import Lease
 from logpipe_signals.models.leases import LeaseKind
@@ -51,7 +51,7 @@ def lane_chart(using: str) -> dict[str, Any]:
 class LeaseAdmin(LookOnlyAdmin):
     """Who works on which lane, shard, partition or backfill, until when."""
 
-    list_display = ["kind", "name", "owner", "token", "acquired_at", "expires_at"]
+    list_display = ["kind", "name", "owner", "token", moment("acquired_at"), moment("expires_at")]
     list_filter = [DatabaseFilter, "kind", "owner"]
     ordering = ["kind", "number", "name"]
 
@@ -59,6 +59,7 @@ class LeaseAdmin(LookOnlyAdmin):
         """Show relays and lanes above the leases."""
         using = self.database(request)
         panel = {
+            "title": "Relays and leases",
             "panel_template": "logpipe_signals/admin/relays_panel.html",
             "relays": relay_rows(monitoring.relays(using)),
             "is_inline": settings.RELAY == "inline",

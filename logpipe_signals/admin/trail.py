@@ -8,7 +8,7 @@ from django.db import models
 from django.http import HttpRequest
 
 from logpipe_signals.admin.databases import DatabaseFilter
-from logpipe_signals.admin.looking import LookOnlyAdmin
+from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.models import TrailEntry
 from logpipe_signals.models.trail import TrailAction
 
@@ -48,7 +48,7 @@ def of(thing: models.Model, using: str) -> list[TrailEntry]:
 class TrailAdmin(LookOnlyAdmin):
     """Who did what, when, and what came of it."""
 
-    list_display = ["at", "who", "action", "about", "outcome"]
+    list_display = [moment("at"), "who", "action", "about", "outcome"]
     list_filter = [DatabaseFilter, "action", "target"]
     search_fields = ["who", "about", "outcome", "target_id__exact"]
     ordering = ["-pk"]

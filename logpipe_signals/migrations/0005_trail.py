@@ -35,6 +35,13 @@ class Migration(migrations.Migration):
             name="backfill",
             options={"permissions": [("control_backfill", "Can start, pause, resume and cancel backfills")]},
         ),
+        migrations.AlterModelOptions(name="lease", options={"verbose_name_plural": "relays and leases"}),
+        migrations.AlterModelOptions(
+            name="offset", options={"verbose_name": "position", "verbose_name_plural": "consumers and positions"}
+        ),
+        migrations.AlterModelOptions(
+            name="outboxrow", options={"verbose_name": "outbox row", "verbose_name_plural": "outbox"}
+        ),
         migrations.CreateModel(
             name="TrailEntry",
             fields=[

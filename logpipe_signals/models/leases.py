@@ -91,6 +91,7 @@ class Lease(models.Model):
     objects = LeaseQuerySet.as_manager()
 
     class Meta:
+        verbose_name_plural = "relays and leases"
         constraints = [models.UniqueConstraint(fields=["kind", "name"], name="logpipe_lease_name")]
 
     def __str__(self) -> str:

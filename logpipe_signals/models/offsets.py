@@ -23,6 +23,8 @@ class Offset(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name = "position"
+        verbose_name_plural = "consumers and positions"
         constraints = [
             models.UniqueConstraint(fields=["log", "group", "topic", "partition"], name="logpipe_offset_partition")
         ]

@@ -91,6 +91,7 @@ class OutboxRow(models.Model):
 
     class Meta:
         verbose_name = "outbox row"
+        verbose_name_plural = "outbox"
         indexes = [models.Index(fields=["lane", "priority", "id"], name="logpipe_outbox_lane")]
 
     def __str__(self) -> str:

@@ -24,6 +24,8 @@ MISSING_TOPIC_SECONDS = 3.0
 """How long to wait for a topic to appear, where brokers create topics, before calling it missing."""
 EXIT_SECONDS = 10.0
 POLL_SECONDS = 0.2
+NOTE_SECONDS = 10.0
+"""How often one kind of error is logged: librdkafka tries, and tells of it, many times a second."""
 FULL_QUEUE_PAUSE_SECONDS = 0.005
 
 TIMEOUTS_SECONDS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120, 300)
@@ -38,6 +40,7 @@ class SharedClient:
         self._topics: set[str] = set()
         self._closed = threading.Event()
         self._broken = False
+        self._noted: dict[str, float] = {}
         try:
             self.producer = confluent_kafka.Producer({**config, "error_cb": self._note})
         except (KafkaException, ValueError, TypeError) as error:
@@ -56,7 +59,9 @@ class SharedClient:
     def _note(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL:
             self._broken = True
-        client_logger.info("%s: %s", error.name(), error.str())
+        if self._noted.get(error.name(), -NOTE_SECONDS) + NOTE_SECONDS <= time.monotonic():
+            self._noted[error.name()] = time.monotonic()
+            client_logger.info("%s: %s", error.name(), error.str())
 
     @property
     def usable(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import confluent_kafka
 from django.core.checks import CheckMessage, Error
 
+from logpipe_signals.backend.doors import Door
 from logpipe_signals.conf import settings
 
 client_logger = logging.getLogger("logpipe_signals.backend.confluent.client")
@@ -168,6 +169,22 @@ def consumer_config(group: str | None, options: Mapping[str, Any]) -> dict[str, 
         # librdkafka wants a name even where no group is joined.
         "group.id": group or named.get("group.id") or "logpipe-without-group",
     }
+
+
+def door() -> Door:
+    """Return how clients were told to reach the brokers."""
+    chosen = {
+        **translated(settings.KAFKA_CONSUMER_KWARGS),
+        **translated(settings.KAFKA_PRODUCER_KWARGS),
+        **translated(settings.KAFKA_KWARGS),
+    }
+    return Door.of(
+        servers=chosen.get("bootstrap.servers", settings.KAFKA_BOOTSTRAP_SERVERS),
+        protocol=chosen.get("security.protocol"),
+        cafile=chosen.get("ssl.ca.location"),
+        checks_hostname=chosen.get("ssl.endpoint.identification.algorithm", "https") != "none",
+        mechanism=chosen.get("sasl.mechanism") or chosen.get("sasl.mechanisms"),
+    )
 
 
 def translated(values: Mapping[str, Any]) -> dict[str, Any]:

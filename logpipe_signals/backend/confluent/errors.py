@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from logpipe_signals.backend.confluent.config import door
+from logpipe_signals.backend.doors import PLAIN, advice
 from logpipe_signals.exceptions import BackendUnavailable, LogPipeError, MessageRejected, MissingTopicError
 
 Caused = TypeVar("Caused", bound=LogPipeError)
@@ -24,6 +26,16 @@ _NEVER = frozenset(
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
+_UNREACHED = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+    }
+)
+"""What librdkafka says where it got no answer from any broker, whatever the reason."""
 _ELECTION = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
@@ -60,7 +72,10 @@ def missing_topic(topic: str, error: KafkaError | None = None) -> MissingTopicEr
 
 def unavailable(doing: str, error: KafkaError) -> BackendUnavailable:
     """Return that Kafka did not do something now."""
-    return _caused(BackendUnavailable(f"Kafka could not be reached for {doing}: {_text(error)}"), error)
+    text = f"Kafka could not be reached for {doing}: {_text(error)}"
+    if error.code() in _UNREACHED:
+        text = f"{text.removesuffix('.')}.{advice(door())}" if door().protocol != PLAIN else text
+    return _caused(BackendUnavailable(text), error)
 
 
 def _text(error: KafkaError) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import kafka
 from django.core.checks import CheckMessage, Error
 
+from logpipe_signals.backend.doors import Door
 from logpipe_signals.conf import settings
 
 CONNECT_SECONDS = 5.0
@@ -55,6 +56,18 @@ def consumer_config(group: str | None, options: Mapping[str, Any]) -> dict[str, 
         "enable_auto_commit": False,
         "group_id": group if group is not None else named.get("group_id"),
     }
+
+
+def door() -> Door:
+    """Return how clients were told to reach the brokers."""
+    chosen = {**settings.KAFKA_CONSUMER_KWARGS, **settings.KAFKA_PRODUCER_KWARGS, **settings.KAFKA_KWARGS}
+    return Door.of(
+        servers=chosen.get("bootstrap_servers", settings.KAFKA_BOOTSTRAP_SERVERS),
+        protocol=chosen.get("security_protocol"),
+        cafile=chosen.get("ssl_cafile"),
+        checks_hostname=bool(chosen.get("ssl_check_hostname", True)),
+        mechanism=chosen.get("sasl_mechanism"),
+    )
 
 
 def bounded_connect(client: Any, timeout_seconds: float) -> dict[str, Any]:

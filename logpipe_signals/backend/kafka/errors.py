@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import kafka.errors
 
+from logpipe_signals.backend.doors import PLAIN, advice
+from logpipe_signals.backend.kafka.config import door
 from logpipe_signals.exceptions import BackendUnavailable, LogPipeError, MessageRejected, MissingTopicError
 
 Caused = TypeVar("Caused", bound=LogPipeError)
@@ -22,6 +24,14 @@ _NEVER = (
     TypeError,
     AssertionError,
 )
+
+
+_UNREACHED = tuple(
+    getattr(kafka.errors, name)
+    for name in ("KafkaTimeoutError", "KafkaConnectionError", "NoBrokersAvailable", "SaslAuthenticationFailedError")
+    if hasattr(kafka.errors, name)
+)
+"""What kafka-python 2 and 3 say where they got no answer from any broker, whatever the reason."""
 
 
 class InBadCompany(BackendUnavailable):
@@ -61,7 +71,10 @@ def missing_topic(topic: str, error: BaseException | None = None) -> MissingTopi
 
 def unavailable(doing: str, error: BaseException) -> BackendUnavailable:
     """Return that Kafka did not do something now."""
-    return _caused(BackendUnavailable(f"Kafka could not be reached for {doing}: {_text(error)}"), error)
+    text = f"Kafka could not be reached for {doing}: {_text(error)}"
+    if isinstance(error, _UNREACHED):
+        text = f"{text.removesuffix('.')}.{advice(door())}" if door().protocol != PLAIN else text
+    return _caused(BackendUnavailable(text), error)
 
 
 def in_bad_company(topic: str, error: BaseException) -> InBadCompany:

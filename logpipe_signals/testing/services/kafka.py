@@ -31,6 +31,7 @@ class KafkaBroker(Service):
         proxy: A second way in, ``proxied_bootstrap_servers``, leads through this proxy and stays on it; the direct
             way stays open. The proxy is started and stopped with the broker if it does not run.
         credentials: User and password of a third way in, ``sasl_bootstrap_servers`` (SASL_PLAINTEXT, PLAIN).
+        keystore: That way's private key and certificate chain (see `certificates`): it is SASL_SSL then.
     """
 
     name = "Apache Kafka"
@@ -48,6 +49,7 @@ class KafkaBroker(Service):
         java_options: Sequence[str] = QUICK_JAVA,
         proxy: TcpProxy | None = None,
         credentials: tuple[str, str] | None = None,
+        keystore: Path | None = None,
     ) -> None:
         super().__init__(data_folder=data_folder)
         self._config = {
@@ -58,6 +60,7 @@ class KafkaBroker(Service):
         self._heap_megabytes = heap_megabytes
         self._java_options = java_options
         self._credentials = Credentials(username=credentials[0], password=credentials[1]) if credentials else None
+        self._keystore = keystore
         self.proxy = proxy
         self.node_id = 1
         self.replicas = 1
@@ -114,7 +117,8 @@ class KafkaBroker(Service):
             self.proxy.target = ("127.0.0.1", proxied)
             self.listeners += (Listener(name="PROXIED", port=proxied, advertised_port=self.proxy.port),)
         if self._credentials is not None:
-            door = Listener(name="SASL", port=sasl, advertised_port=sasl, security_protocol="SASL_PLAINTEXT")
+            protocol = "SASL_SSL" if self._keystore is not None else "SASL_PLAINTEXT"
+            door = Listener(name="SASL", port=sasl, advertised_port=sasl, security_protocol=protocol)
             self.listeners += (door,)
 
     def prepare(self) -> None:
@@ -125,6 +129,7 @@ class KafkaBroker(Service):
                 listeners=self.listeners,
                 replicas=self.replicas,
                 credentials=self._credentials,
+                keystore=self._keystore,
                 overrides=self._config,
             ),
             self.data_folder,

@@ -16,7 +16,7 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %p %m (%c{1})%n
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What a client of the SASL listener says of itself: mechanism PLAIN, no TLS."""
+    """What a client of the SASL listener says of itself: mechanism PLAIN."""
 
     username: str
     password: str
@@ -49,6 +49,7 @@ class NodeConfig:
         voters: The controller's port of every node of the cluster, by the node's number.
         listeners: The doors for clients; brokers talk to each other through the first.
         replicas: The replication factor of new topics and of Kafka's own.
+        keystore: The SASL listener's private key and certificate chain (PEM); with one it speaks TLS.
         overrides: Any of the broker's keys; they win.
     """
 
@@ -58,6 +59,7 @@ class NodeConfig:
     replicas: int
     credentials: Credentials | None
     overrides: Mapping[str, str]
+    keystore: Path | None = None
 
     def properties(self, data_folder: Path) -> dict[str, str]:
         """The broker's keys and values."""
@@ -66,6 +68,7 @@ class NodeConfig:
             **self._topics(),
             **self._haste(),
             **self._sasl(),
+            **self._tls(),
             "log.dirs": str(data_folder / "log"),
             **self.overrides,
         }
@@ -125,6 +128,12 @@ class NodeConfig:
                 f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";'
             ),
         }
+
+    def _tls(self) -> dict[str, str]:
+        if self.keystore is None:
+            return {}
+        door = "listener.name.sasl"
+        return {f"{door}.ssl.keystore.type": "PEM", f"{door}.ssl.keystore.location": str(self.keystore)}
 
 
 def write_config(config: NodeConfig, data_folder: Path) -> None:
