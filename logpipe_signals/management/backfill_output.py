@@ -8,10 +8,10 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from logpipe_signals.backend import clock
 from logpipe_signals.models import Backfill, DeadLetter
 from logpipe_signals.models.backfills import BackfillOf, BackfillState
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.backfills import Plan, Progress, backfill_aliases, progress
 
 LINE_SECONDS = 10.0

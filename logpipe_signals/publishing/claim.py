@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from logpipe_signals import signals
+from logpipe_signals.backend import clock
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.models.expressions import array_text
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.aside import Aside
 from logpipe_signals.registry import publications
 

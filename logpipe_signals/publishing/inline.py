@@ -18,10 +18,10 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections
 
 from logpipe_signals import signals
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import OutboxRow
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.relay import Relay, drain_by, oldest_pending_seconds
 from logpipe_signals.publishing.transactions import commit_each_statement
 

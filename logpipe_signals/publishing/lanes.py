@@ -16,12 +16,12 @@ import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
 
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import LeaseLost
 from logpipe_signals.models import Lease
 from logpipe_signals.models.expressions import DatabaseNow
 from logpipe_signals.models.leases import LeaseKind, LeaseQuerySet
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.outbox import lane_count
 
 SAFETY_FACTOR = 0.1

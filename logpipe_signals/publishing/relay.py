@@ -26,12 +26,11 @@ from django.db.models import Min
 from django.utils import timezone
 
 from logpipe_signals import signals
-from logpipe_signals.backend import get_producer_backend
+from logpipe_signals.backend import clock, get_producer_backend
 from logpipe_signals.backend.base import Delivered, Delivery, Message, Sent
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LogPipeError
 from logpipe_signals.models import OutboxRow
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.aside import Aside, done
 from logpipe_signals.publishing.claim import ClaimedRow, Claims
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id

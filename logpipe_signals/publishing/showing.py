@@ -45,7 +45,7 @@ def publish(publication: Publication, using: str, model: Model, lookup: str, pks
 
 def names_others(row: ClaimedRow) -> bool:
     """Tell whether an outbox row of a state says by what its rows are found, instead of which one it is."""
-    return row.operation == Operation.UPSERT and row.payload is not None and not asks_for_versions(row)
+    return row.payload is not None and row.operation == Operation.UPSERT and not asks_for_versions(row)
 
 
 def enqueue(publication: Publication, using: str, payloads: Iterable[bytes | None]) -> None:

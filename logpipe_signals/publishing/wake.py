@@ -17,8 +17,8 @@ from contextlib import contextmanager
 
 from django.db import connections, transaction
 
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.transactions import commits_by_hand
 
 CHANNEL = "logpipe_signals"

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from logpipe_signals.backend import clock
 from logpipe_signals.models import Source
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.audits.reading import Range, RangeReader
 from logpipe_signals.publishing.audits.sending import MarkSender
 from logpipe_signals.publishing.backfills.targets import Target

@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections
 
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
 from logpipe_signals.models import Lease
 from logpipe_signals.models.leases import LeaseKind
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.backfills.runner import Runner
 from logpipe_signals.publishing.lanes import relay_id
 from logpipe_signals.publishing.settling import backoff_seconds

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Min
 
+from logpipe_signals.backend import clock
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.garbage import few_collections
 from logpipe_signals.models import Backfill, OutboxRow
 from logpipe_signals.models.backfills import RUNNABLE
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.backfills import control
 from logpipe_signals.publishing.backfills.progress import Progress, progress
 from logpipe_signals.publishing.backfills.runner import Runner

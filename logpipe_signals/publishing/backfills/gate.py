@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
-from logpipe_signals.publishing import clock
 from logpipe_signals.publishing.backfills.targets import Target, backfilled
 
 LOW_SHARE = 0.5

@@ -17,12 +17,13 @@ from django.db import Error, InterfaceError, OperationalError, transaction
 from django.db.models import F, Max
 from django.db.models.functions import Coalesce
 
+from logpipe_signals.backend import clock
 from logpipe_signals.conf import settings
 from logpipe_signals.models import Backfill, BackfillKey, Lease, OutboxRow
 from logpipe_signals.models.backfills import BackfillOf, BackfillState
 from logpipe_signals.models.expressions import DatabaseNow
 from logpipe_signals.models.leases import LeaseKind
-from logpipe_signals.publishing import clock, wake
+from logpipe_signals.publishing import wake
 from logpipe_signals.publishing.backfills.chunks import last_key_of, next_chunk
 from logpipe_signals.publishing.backfills.gate import Gate, Pacer
 from logpipe_signals.publishing.backfills.progress import count_rows

@@ -11,10 +11,11 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from logpipe_signals.backend import clock
 from logpipe_signals.models import Backfill, BackfillKey, Lease, OutboxRow
 from logpipe_signals.models.backfills import BackfillOf, BackfillState
 from logpipe_signals.models.leases import LeaseKind
-from logpipe_signals.publishing import backfills, clock
+from logpipe_signals.publishing import backfills
 from logpipe_signals.publishing.backfills import chunks
 from logpipe_signals.publishing.backfills import runner as running
 from logpipe_signals.publishing.backfills.chunks import pk_as_text
