@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from logpipe_signals import Consumer
+from logpipe_signals.consuming.incoming import storable, stored_identity
 from logpipe_signals.consuming.loop import Tally
 from logpipe_signals.envelope import Meta
 from logpipe_signals.models import AppliedSequence
@@ -197,11 +198,14 @@ def test_a_record_that_failed_is_not_remembered_as_applied():
     assert not AppliedSequence.objects.using("subscriber").exists()
 
 
-def test_an_identity_of_any_length_and_text_is_guarded():
+@pytest.mark.parametrize("text", ["x" * 5000 + "\x00", 'a"b', "a\\b", "{a,b}", "NULL", "", "\ud800é"])
+def test_an_identity_and_a_key_of_any_length_and_text_are_guarded(text: str):
     for sequence in (2, 1):
-        about = Meta(identity="person:" + "x" * 5000 + "\x00", source="a", sequence=sequence)
-        put_message(person(1, str(sequence)), meta=about)
+        about = Meta(identity=f"person:{text}".encode(errors="replace").decode(), source="a", sequence=sequence)
+        put_message(person(1, str(sequence)), meta=about, key=about.identity)
     assert run() == Tally(handled=2, applied=1, stale=1)
+    marks = AppliedSequence.objects.using("subscriber").values_list("identity", "message_key")
+    assert list(marks) == [(stored_identity(about.identity), storable(about.identity))]
 
 
 @pytest.mark.parametrize("records", [1, 40])
