@@ -31,6 +31,8 @@ class LogpipeSettings:
     """Dotted path of the class that keeps positions."""
     DEFAULT_FORMAT: str = "json"
     """The format of what is sent: `json`, `msgpack` (extra `[msgpack]`), `pickle`, or one that was registered."""
+    FORMATS: Mapping[str, tuple[str, str]] = {}
+    """Further formats: `{code: (renderer, parser)}`, dotted paths of classes as Django REST Framework has them."""
     COMPRESSION: Literal["", "gzip", "zstd"] = ""
     """What large messages are compressed by: `gzip`, or `zstd` (extra `[zstd]`). Readers need it too."""
     COMPRESSION_MIN_BYTES: int = 4096

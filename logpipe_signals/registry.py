@@ -56,7 +56,9 @@ class PublicationOptions:
     payload:          "state": the row as it is when it is sent, so that a burst of changes costs one message. "change":
                       each save as its own message, serialised in its transaction and sent in order.
     when:             Publish only rows that this lets through, a Q or a callable of the instance; others are retracted.
-    headers:          Further headers of each message: a mapping of texts, or a callable of the instance that gives one.
+    headers:          Further headers of each message: a mapping of texts, or a callable of the instance that gives one,
+                      or its dotted path.
+    key:              A callable of the instance that gives the message key, or its dotted path, instead of KEY_FIELD.
     watch:            Publish a saved or updated row only if one of these fields changed, judged against the database's
                       row. A new row, a delete and a changed key are always published.
     related:          Relations that the message shows, as lookups from the model ("address", "orders__items"): a change
@@ -72,7 +74,8 @@ class PublicationOptions:
     lookup_fields: tuple[str, ...] | None = None
     payload: PayloadMode = "state"
     when: models.Q | Callable[[Any], bool] | None = None
-    headers: Mapping[str, str] | Callable[[Any], Mapping[str, str]] | None = None
+    headers: Mapping[str, str] | Callable[[Any], Mapping[str, str]] | str | None = None
+    key: Callable[[Any], Any] | str | None = None
     watch: tuple[str, ...] | None = None
     related: tuple[str, ...] = ()
     key_immutable: bool = False
@@ -133,6 +136,7 @@ class Publication:
     def loads(self) -> bool:
         """Whether the serializers can be used; checks say what is wrong with them."""
         try:
+            _ = self.key_provider, self.headers
             return bool(self.serializer_classes)
         except DeclarationError:
             return False
@@ -143,13 +147,40 @@ class Publication:
         return self.model._meta.concrete_model or self.model
 
     @cached_property
+    def key_provider(self) -> Callable[[Any], Any] | None:
+        """
+        What gives a row's message key, or None where a field does.
+
+        Raises:
+            DeclarationError: Its dotted path does not import.
+        """
+        return load_callable(self.options.key, f"The key= of publication {self.name!r}")
+
+    @cached_property
+    def headers(self) -> Mapping[str, str] | Callable[[Any], Mapping[str, str]] | None:
+        """
+        The further headers, or what gives them.
+
+        Raises:
+            DeclarationError: Its dotted path does not import.
+        """
+        found = self.options.headers
+        if found is None or isinstance(found, Mapping):
+            return found
+        return load_callable(found, f"The headers= of publication {self.name!r}")
+
+    @cached_property
     def key_field(self) -> str | None:
-        """The serializers' KEY_FIELD; None means that the primary key is the key."""
+        """The serializers' KEY_FIELD; None means that the primary key is the key, or what `key_provider` gives."""
+        if self.options.key is not None:
+            return None
         return getattr(self.serializer_classes[0], "KEY_FIELD", None)
 
     @cached_property
     def key_column(self) -> models.Field[Any, Any] | None:
         """The model's own column whose text is the key, or None where only the serializer can tell."""
+        if self.options.key is not None:
+            return None
         name = self.key_field
         if name is None:
             return self.model._meta.pk
@@ -167,9 +198,10 @@ class Publication:
         fields = serializer_class().fields
         named = [name for name in _lookup_parameters(serializer_class) if name in fields]
         pk = self.model._meta.pk
+        key_field = getattr(serializer_class, "KEY_FIELD", None)
         return (
             tuple(named)
-            or tuple(name for name in (self.key_field, getattr(pk, "name", None), "pk") if name and name in fields)[:1]
+            or tuple(name for name in (key_field, getattr(pk, "name", None), "pk") if name and name in fields)[:1]
         )
 
 
@@ -325,6 +357,27 @@ def load_serializer(declared: SerializerClass | str, owner: str) -> SerializerCl
     return require_message_rules(serializer_class, owner)
 
 
+def load_callable(declared: Callable[..., Any] | str | None, owner: str) -> Callable[..., Any] | None:
+    """
+    Return a function that is named by its dotted path, or given itself.
+
+    Raises:
+        DeclarationError: The path does not import, or names nothing that can be called.
+    """
+    if declared is None:
+        return None
+    found: Any = declared
+    if isinstance(declared, str):
+        try:
+            found = import_string(declared)
+        except ImportError as error:
+            raise DeclarationError(f"{owner} names {declared!r}, which does not import: {error}") from error
+    if not callable(found):
+        raise DeclarationError(f"{owner} is {declared!r}, which cannot be called. Name a function.")
+    function: Callable[..., Any] = found
+    return function
+
+
 def require_message_rules(serializer_class: Any, owner: str) -> SerializerClass:
     """Return the class if it has MESSAGE_TYPE (text) and VERSION (a positive integer); else raise DeclarationError."""
     message_type = getattr(serializer_class, "MESSAGE_TYPE", None)
@@ -358,6 +411,9 @@ def _lookup_parameters(serializer_class: SerializerClass) -> Sequence[str]:
 # --- the other side ---------------------------------------------------------------------------------------------------
 
 Policy = Literal["dead_letter", "raise", "skip"]
+DecidesPolicy = Callable[[Any, Exception], str]
+"""Of a record and the error that it met."""
+POLICIES: tuple[Policy, ...] = ("dead_letter", "raise", "skip")
 Upcaster = Callable[[Any], Any]
 
 
@@ -367,7 +423,8 @@ class SubscriptionOptions:
     How a subscription behaves.
 
     on_error:           A record that cannot be applied: kept as a dead letter, raised (the consumer stops there), or
-                        passed over ("skip").
+                        passed over ("skip"). Or a function of record and error that returns one of these, or its
+                        dotted path.
     on_unknown_type:    A type that no serializer is registered for.
     on_unknown_version: A version that no serializer is registered for; kept by default, so that none is lost that
                         arrives before the code that reads it.
@@ -381,7 +438,7 @@ class SubscriptionOptions:
     upcast:             {older version: function from its message to this serializer's}.
     """
 
-    on_error: Policy = "dead_letter"
+    on_error: Policy | DecidesPolicy | str = "dead_letter"
     on_unknown_type: Policy = "skip"
     on_unknown_version: Policy = "dead_letter"
     on_gap: Literal["continue", "raise"] = "continue"
@@ -481,6 +538,7 @@ __all__ = [
     "PublicationOptions",
     "Subscribed",
     "SubscriptionOptions",
+    "load_callable",
     "load_serializer",
     "publications",
     "publishes",

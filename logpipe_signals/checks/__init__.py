@@ -11,6 +11,7 @@ from __future__ import annotations
 from django.core import checks
 
 from logpipe_signals.checks.databases import check_commits, check_databases, check_routers
+from logpipe_signals.checks.extensions import check_extensions
 from logpipe_signals.checks.publications import check_publications
 from logpipe_signals.checks.schemas import check_schemas
 from logpipe_signals.checks.sensitive import check_sensitive_fields
@@ -21,6 +22,7 @@ TAG = "logpipe_signals"
 
 checks.register(check_publications, TAG)
 checks.register(check_subscriptions, TAG)
+checks.register(check_extensions, TAG)
 checks.register(check_schemas, TAG)
 checks.register(check_sensitive_fields, TAG)
 checks.register(check_settings, TAG)
@@ -33,6 +35,7 @@ __all__ = [
     "check_commits",
     "check_databases",
     "check_deployment",
+    "check_extensions",
     "check_publications",
     "check_routers",
     "check_schemas",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,16 @@ from logpipe_signals.consuming.bulk_plan import opts_in, plan_for
 from logpipe_signals.consuming.lookup import Lookup
 from logpipe_signals.envelope import Envelope, Meta
 from logpipe_signals.redaction import NO_PATHS, NO_SECRETS, Paths, Secrets, secrets_in, sensitive_paths
-from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions
+from logpipe_signals.registry import (
+    POLICIES,
+    DecidesPolicy,
+    Policy,
+    SerializerClass,
+    SubscriptionOptions,
+    load_callable,
+)
+
+logger = logging.getLogger(__name__)
 
 LONGEST_IDENTITY = 255
 _encoder = json.JSONEncoder(sort_keys=True, default=str)
@@ -55,7 +65,7 @@ class Incoming:
     message: Mapping[str, Any]
     is_delete: bool
     meta: Meta
-    policy: Policy = "dead_letter"
+    policy: Policy | DecidesPolicy | str = "dead_letter"
     names_row_by: Mapping[str, Any] | None = None
     """Where the message carries no identity: what stands for it, if not the lookup's members of the message."""
     siblings: tuple[Route, ...] = ()
@@ -84,7 +94,7 @@ class Refused:
 
     record: Record
     error: Exception
-    policy: Policy
+    policy: Policy | DecidesPolicy | str
     route: Route | None = None
     meta: Meta = field(default_factory=Meta)
     identity: str = ""
@@ -93,6 +103,11 @@ class Refused:
     message: Mapping[str, Any] | None = None
     """What was routed; it may be newer than what the bytes hold."""
     sensitive: Paths = NO_PATHS
+
+    def __post_init__(self) -> None:
+        # Decided once: a function of the project may decide otherwise the next time.
+        if self.policy not in POLICIES:
+            object.__setattr__(self, "policy", decided(self.policy, self.record, self.error))
 
     def secrets(self) -> Secrets:
         """Return the sensitive values that the error may quote."""
@@ -115,6 +130,20 @@ class Refused:
             message=incoming.message,
             sensitive=sensitive_paths([incoming.route.serializer_class]),
         )
+
+
+def decided(policy: Any, record: Record, error: Exception) -> Policy:
+    """Ask the project's own function what happens to a record; one that fails keeps it as a dead letter."""
+    try:
+        function: Any = load_callable(policy, "on_error")
+        found: Policy = function(record, error)
+    except Exception as failure:  # noqa: BLE001  (a function of the project may raise anything)
+        logger.error("on_error=%r raised %s; the record is kept as a dead letter.", policy, type(failure).__name__)
+        return "dead_letter"
+    if found in POLICIES:
+        return found
+    logger.error("on_error=%r gave something that is no policy; the record is kept as a dead letter.", policy)
+    return "dead_letter"
 
 
 def secrets_of(record: Record, sensitive: Paths) -> Secrets:

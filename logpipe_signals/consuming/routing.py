@@ -20,7 +20,13 @@ from logpipe_signals.exceptions import (
     UnknownMessageVersionError,
 )
 from logpipe_signals.redaction import Paths, sensitive_paths
-from logpipe_signals.registry import Policy, SerializerClass, SubscriptionOptions, require_message_rules
+from logpipe_signals.registry import (
+    DecidesPolicy,
+    Policy,
+    SerializerClass,
+    SubscriptionOptions,
+    require_message_rules,
+)
 from logpipe_signals.schemas.validation import require_accepted
 
 LARGEST_SEQUENCE = 2**63 - 1
@@ -101,7 +107,7 @@ class Routes:
         """Return the sensitive fields of any message of the topic: of which type a bad one is, nobody knows."""
         return sensitive_paths(route.serializer_class for route in self)
 
-    def _policy(self, error: LogPipeMessageError) -> Policy:
+    def _policy(self, error: LogPipeMessageError) -> Policy | DecidesPolicy | str:
         if self.throw_errors:
             return "raise"
         if isinstance(error, IgnoredMessageTypeError):

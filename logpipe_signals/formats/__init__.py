@@ -12,6 +12,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import IO, Any, NamedTuple, Protocol
 
+from django.utils.module_loading import import_string
+
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import UnknownFormatError
 from logpipe_signals.formats import compression
@@ -130,13 +132,34 @@ def unwrapped(data: bytes | str, *, most_bytes: int | None = None) -> tuple[byte
 
 def _format(code: bytes) -> Format:
     try:
-        return _formats[code]
+        return _formats.get(code) or _declared(code)
     except KeyError:
         known = ", ".join(sorted(name.decode() for name in _formats))
         raise UnknownFormatError(
             f"Unknown format {code.decode(errors='replace')!r}. Known: {known}. "
-            "Add one with logpipe_signals.formats.register(code, renderer, parser)."
+            "Add one with LOGPIPE['FORMATS'], or logpipe_signals.formats.register(code, renderer, parser)."
         ) from None
+
+
+def _declared(code: bytes) -> Format:
+    """
+    Return a format that the settings name, and remember it.
+
+    Raises:
+        KeyError: They do not.
+        UnknownFormatError: A path does not import.
+    """
+    name = code.decode(errors="replace")
+    paths = settings.FORMATS[name]
+    try:
+        renderer, parser = (import_string(path)() for path in paths)
+    except (ImportError, TypeError, ValueError) as error:
+        raise UnknownFormatError(
+            f"LOGPIPE['FORMATS'][{name!r}] is {paths!r}, which does not load: {error}. "
+            "Give the dotted paths of a renderer's and a parser's class."
+        ) from error
+    register(name, renderer, parser)
+    return _formats[code]
 
 
 register(FORMAT_JSON, JSONRenderer(), JSONParser())

@@ -21,7 +21,11 @@ Model = type[models.Model]
 
 def key_may_change(publication: Publication) -> bool:
     """Tell whether a row can get another message key while it lives."""
-    if publication.key_field is None or publication.options.key_immutable:
+    if publication.options.key_immutable:
+        return False
+    if publication.key_provider is not None:
+        return True
+    if publication.key_field is None:
         return False
     column = publication.key_column
     return column is None or not (column.primary_key or column in getattr(publication.model._meta, "pk_fields", ()))

@@ -102,6 +102,8 @@ def goes_by_pk_alone(publication: Publication) -> bool:
 
 
 def _key(publication: Publication, instance: models.Model) -> str:
+    if publication.key_provider is not None:
+        return str(publication.key_provider(instance))
     name = publication.key_field
     if name is None:
         return pk_text(publication.model, pk_of(publication.model, instance))
@@ -149,6 +151,8 @@ _fields: dict[SerializerClass, Any] = {}
 
 @cache
 def _goes_by_pk_alone(publication: Publication, serializer_classes: tuple[SerializerClass, ...]) -> bool:
+    if publication.options.key is not None:
+        return False
     own = {name for field in pk_fields(publication.model) for name in (field.name, field.attname)} | {"pk"}
     names = {publication.key_field} - {None} | set(publication.lookup_fields)
     return all(

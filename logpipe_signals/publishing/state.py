@@ -197,7 +197,7 @@ class StateBatch:
         return column is not None and column.unique and key in self._owned
 
     def _there(self, row: _Row, state: models.Model, data: Data, batch: Batch) -> None:
-        key = self._key(row.pk, data)
+        key = self._key(row.pk, state, data)
         if row.wanted and row.has_but_upserts_of(key):
             self._send(row, state, data, key, row.intents, batch)
             return
@@ -220,7 +220,8 @@ class StateBatch:
 
         An order keyed by its customer, say, that moves to another customer: to delete it by its number would delete it.
         """
-        if self.publication.key_field is None or self.publication.key_field in self.publication.lookup_fields:
+        key_field = self.publication.key_field
+        if self.publication.key_provider is None and (key_field is None or key_field in self.publication.lookup_fields):
             return []
         now = [{name: member[name] for name in self.publication.lookup_fields if name in member} for member in data]
         labels = map(version_label, self.publication.serializer_classes)
@@ -263,12 +264,14 @@ class StateBatch:
             yield self.make.version(serializer_class, pk, key, lookup, Operation.RETRACT, {})
 
     def _headers(self, state: models.Model, last: ClaimedRow) -> Mapping[str, str]:
-        headers = self.publication.options.headers
+        headers = self.publication.headers
         if headers is None:
             return last.headers or {}
         return {**(last.headers or {}), **(headers(state) if callable(headers) else headers)}
 
-    def _key(self, pk: Any, data: Data) -> str:
+    def _key(self, pk: Any, state: models.Model, data: Data) -> str:
+        if self.publication.key_provider is not None:
+            return str(self.publication.key_provider(state))
         key_field = self.publication.key_field
         return str(data[0][key_field]) if key_field else pk_text(self.publication.model, pk)
 

@@ -107,6 +107,8 @@ def _published(publication: Publication) -> Iterator[tuple[Label, Entry]]:
         label = Label("sent", publication.topic, cls.MESSAGE_TYPE, cls.VERSION)
         shape = shape_of(cls, "sent")
         key = str(getattr(cls, "KEY_FIELD", None) or "")
+        if publication.key_provider is not None:
+            key = f"{publication.key_provider.__module__}.{publication.key_provider.__qualname__}"
         yield label, Entry(schema=shape.schema, key=key, untold=shape.untold)
         if publication.options.delete in ("message", "both"):
             deleted = _members(shape.schema, publication.lookup_fields)

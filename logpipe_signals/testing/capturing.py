@@ -100,22 +100,24 @@ def _take(alias: str, before: frozenset[int], published: Published) -> None:
             return
         with transaction.atomic(using=alias):
             batch = prepare(rows, alias, headers_supported=True)
-            _retire(alias, rows, batch)
-        _collect(batch, published)
+            # Together with what its row's other changes say, once they stand under the key that the row has now.
+            moved = _move(alias, batch)
+            if not moved:
+                OutboxRow.objects.using(alias).filter(pk__in=[row.id for row in rows]).delete()
+        if not moved:
+            _collect(batch, published)
     raise NotPublishable("Rows move from key to key without end. Does KEY_FIELD give the same text at each read?")
+
+
+def _move(alias: str, batch: Batch) -> bool:
+    for row, key, lane in batch.moved:
+        OutboxRow.objects.using(alias).filter(pk=row.id).update(key=key, lane=lane)
+    return bool(batch.moved)
 
 
 def _new_rows(alias: str, before: frozenset[int]) -> list[ClaimedRow]:
     rows = OutboxRow.objects.using(alias).exclude(pk__in=before).order_by("pk")
     return [ClaimedRow(**values) for values in rows.values(*COLUMNS)]
-
-
-def _retire(alias: str, rows: list[ClaimedRow], batch: Batch) -> None:
-    moved = {row.id: (key, lane) for row, key, lane in batch.moved}
-    done = [row.id for row in rows if row.id not in moved]
-    OutboxRow.objects.using(alias).filter(pk__in=done).delete()
-    for row_id, (key, lane) in moved.items():
-        OutboxRow.objects.using(alias).filter(pk=row_id).update(key=key, lane=lane)
 
 
 def _collect(batch: Batch, published: Published) -> None:

@@ -154,6 +154,8 @@ class RangeReader:
         rows = [
             self._row(pk, version, plain(shown), under_way) for version, shown in zip(self.versions, data, strict=True)
         ]
+        if self.publication.key_provider is not None:
+            return Entry(key=str(self.publication.key_provider(instance)), rows=tuple(rows))
         return Entry(key=str(data[0][key_field]) if key_field else pk, rows=tuple(rows))
 
     def _row(self, pk: str, version: Version, shown: Any, under_way: int) -> MarkedRow:

@@ -163,7 +163,9 @@ def _pk_names(found: Target) -> list[str]:
 def _needed(found: Target) -> list[str]:
     """Return the members of a delete message that its primary key does not tell."""
     publication = found.publication
-    names = dict.fromkeys([*([publication.key_field] if publication.key_field else []), *publication.lookup_fields])
+    # A function of the row cannot be asked of one that is gone.
+    key = "key" if publication.key_provider is not None else publication.key_field
+    names = dict.fromkeys([*([key] if key else []), *publication.lookup_fields])
     fields = fields_of(publication.serializer_classes[0])
     return [name for name in names if name not in fields or fields[name].source not in ("pk", *_pk_names(found))]
 
@@ -197,7 +199,9 @@ def _values(found: Target, pk: Any, record: Mapping[str, Any], number: int) -> d
         for cls in publication.serializer_classes
     }
     key = pk_text(publication.model, pk)
-    if publication.key_field is not None:
+    if publication.key_provider is not None:
+        key = str(record["key"])
+    elif publication.key_field is not None:
         first = publication.serializer_classes[0]
         key = str(_shown(found, first, publication.key_field, pk, record, number))
     return {"key": key, "payload": payload}
