@@ -16,7 +16,8 @@ LEASE_SECONDS = 2.0
 
 class Faults:
     """
-    Kills and freezes at random; a killed program is started again, a frozen one resumed, after a random while.
+    Kills and freezes at random, each kind once at least; a killed program is started again, a frozen one resumed, after
+    a random while.
 
     Args:
         kinds: How often each is done, against the others: `kill_relay`, `freeze_relay`, `kill_writer`, `freeze_writer`.
@@ -27,17 +28,23 @@ class Faults:
         self.done: Counter[str] = Counter()
         self._kinds = kinds
         self._chance = random.Random(world.seed + 1)
+        self._still_to_do = self._chance.sample(list(kinds), len(kinds))
         self._pause_seconds = pause_seconds
         self._mend_at: list[tuple[float, Callable[[], None]]] = []
 
     def run(self, seconds: float) -> None:
-        """Hurt for so long; what is due to be mended is, the rest is left to `World.settle`."""
+        """Hurt for so long, or until each kind was done; what is not due to be mended is left to `World.settle`."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until or self._still_to_do:
             time.sleep(self._chance.uniform(0.3, 1.0) * self._pause_seconds)
             self._mend()
-            (kind,) = self._chance.choices(list(self._kinds), list(self._kinds.values()))
-            self._hurt(kind)
+            self._hurt(self._choose())
+
+    def _choose(self) -> str:
+        if self._still_to_do:
+            return self._still_to_do[0]
+        (kind,) = self._chance.choices(list(self._kinds), list(self._kinds.values()))
+        return kind
 
     def _hurt(self, kind: str) -> None:
         what, _, whom = kind.partition("_")
@@ -53,6 +60,7 @@ class Faults:
             program.freeze()
             self._later(LEASE_SECONDS * self._chance.uniform(0.5, 2.0), program.resume)
         self.done[kind] += 1
+        self._still_to_do = [each for each in self._still_to_do if each != kind]
 
     def _unhurt(self, programs: Sequence[Program]) -> list[Program]:
         return [program for program in programs if program.is_running and not program.is_frozen]

@@ -23,7 +23,7 @@ from logpipe_signals.publishing.worker import RelayWorker
 from testproject.people.models import Person
 from tests.conftest import ChangeSettings
 from tests.unit.publishing.relaying.conftest import ScriptedProducer
-from tests.zoo.models import TextKeyed
+from tests.zoo.models import Address, Order, TextKeyed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +40,18 @@ def _inline(_worker_mode: None, logpipe_settings: ChangeSettings) -> Iterator[No
 def test_a_save_is_on_the_log_when_it_returns(log: ScriptedProducer) -> None:
     Person.objects.create(first_name="Joe")
     assert [body["message"]["first_name"] for body in log.bodies()] == ["Joe"]
+    assert not OutboxRow.objects.exists()
+
+
+def test_who_shows_a_saved_row_is_on_the_log_when_the_save_returns(log: ScriptedProducer) -> None:
+    address = Address.objects.create(street="old")
+    orders = [Order.objects.create(number=f"{number}", address=address) for number in range(12)]
+    log.sent.clear()
+
+    Address(pk=address.pk, street="new").save()
+
+    assert sorted(body["message"]["id"] for body in log.bodies()) == [order.pk for order in orders]
+    assert {body["message"]["street"] for body in log.bodies()} == {"new"}
     assert not OutboxRow.objects.exists()
 
 
