@@ -103,7 +103,7 @@ def publish_showing(model: Model, pks: list[Any], using: str, *, moved: bool = F
                 if written:
                     shown.publish_written(some, using)
                 else:
-                    shown.publish_now(some, using)
+                    shown.publish_leaving(some, using)
 
 
 def _lock_moving(model: Model, pks: list[Any], using: str) -> None:

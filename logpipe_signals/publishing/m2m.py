@@ -52,7 +52,7 @@ def _publish(
             _publish_holders(link, [instance.pk], using)
         elif not near and action == "pre_clear":
             _keep_links_away(instance, using)
-            setwise.publish(link.publication, using, **{link.far: instance.pk})
+            _publish_holders(link, _linked_to(link, instance, using), using)
         elif not near and action in DONE and pk_set:
             _publish_holders(link, sorted(pk_set), using)
 
@@ -64,7 +64,16 @@ def _keep_links_away(instance: models.Model, using: str) -> None:
         rows.select_for_update().values_list("pk", flat=True).first()
 
 
+def _linked_to(link: Link, instance: models.Model, using: str) -> list[Any]:
+    """Return the rows on the near side that are linked to one on the far side."""
+    name = link.far.rpartition("__")[2]
+    rows = link.near._base_manager.using(using).filter(**{name: instance.pk})
+    return list(rows.order_by("pk").values_list("pk", flat=True).distinct())
+
+
 def _publish_holders(link: Link, pks: list[Any], using: str) -> None:
+    if not pks:
+        return
     if link.holder == "pk":
         setwise.publish(link.publication, using, pk__in=pks)
     else:

@@ -42,16 +42,27 @@ class Shown:
     moves: bool = False
     link_alone: bool = False
 
-    def publish_now(self, pks: Sequence[Any], using: str) -> None:
-        """Publish the rows that show any of these by now, each once: before they are written, or deleted."""
-        setwise.publish(self.publication, using, **{f"{self.lookup}__in": list(pks)})
+    def publish_leaving(self, pks: Sequence[Any], using: str) -> None:
+        """Publish the rows that show any of these, which are locked, and about to be moved or deleted."""
+        prefix, _, last = self.lookup.rpartition("__")
+        if not prefix:
+            self._publish_now(pks, using)
+            return
+        *_, step = steps(self.publication.model, prefix)
+        holders = step.model._base_manager.using(using).filter(**{f"{last}__in": list(pks)})
+        showing.publish(
+            self.publication, using, step.model, prefix, list(holders.values_list("pk", flat=True).distinct())
+        )
 
     def publish_written(self, pks: Sequence[Any], using: str) -> None:
         """Publish the rows that show any of these, which were written and so are locked."""
         if self.moves and "__" not in self.lookup:
-            self.publish_now(pks, using)  # Who shows them is told by their own columns.
+            self._publish_now(pks, using)  # Who shows them is told by their own columns.
         else:
             showing.publish(self.publication, using, self.model, self.lookup, pks)
+
+    def _publish_now(self, pks: Sequence[Any], using: str) -> None:
+        setwise.publish(self.publication, using, **{f"{self.lookup}__in": list(pks)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ class Save:
         for shown in self._shown:
             if shown.moves:
                 self._lock(shown.model)
-                shown.publish_now([pk_of(shown.model, self.instance)], self.using)
+                shown.publish_leaving([pk_of(shown.model, self.instance)], self.using)
         concerned = (*self._own, *self._ancestors, *self._descendants)
         needed = [publication for publication in concerned if before.is_needed(publication, self.written)]
         predictable = concerned == self._own and not any(map(self._is_computed, self._own))

@@ -34,6 +34,8 @@ def publish(publication: Publication, using: str, model: Model, lookup: str, pks
 
     Where each change is its own message there is nothing to wait for: the message is made now.
     """
+    if not pks:
+        return
     if publication.options.payload != "state":
         setwise.publish(publication, using, **{f"{lookup}__in": list(pks)})
         return

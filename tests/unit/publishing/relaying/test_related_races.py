@@ -89,6 +89,14 @@ class TestSideBySide:
 
         assert last_told(log, order)["region"] == "new"
 
+    def test_a_row_two_steps_away_that_goes(self, log: ScriptedProducer, order: Order) -> None:
+        region = Region.objects.create(name="old")
+        address = Address.objects.create(street="a", region=region)
+
+        self.side_by_side(region.delete, lambda: Order.objects.filter(pk=order.pk).update(address=address))
+
+        assert last_told(log, order)["region"] is None
+
     def test_a_row_that_is_linked_meanwhile(self, log: ScriptedProducer, order: Order) -> None:
         label = Label.objects.create(name="old")
 
