@@ -1,5 +1,8 @@
 """
-A subscriber on django-logpipe, as it was before it moved over: `python before_moving.py TOPIC RECORDS DATABASE`.
+A project on django-logpipe, as it is before it moves over.
+
+    python before_moving.py consume TOPIC DATABASE RECORDS
+    python before_moving.py send TOPIC DATABASE UUID STATE [UUID STATE ...]
 
 Runs in the environment that has django-logpipe, on an SQLite file, and imports nothing of ours. Its user code notes
 each message that it applies, as that of `subscriber.py` does.
@@ -12,7 +15,7 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
-topic, records, database = sys.argv[1:]
+do, topic, database, *arguments = sys.argv[1:]
 settings.configure(
     INSTALLED_APPS=["logpipe"],
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
@@ -23,12 +26,13 @@ settings.configure(
         "PRODUCER_BACKEND": "logpipe.backend.kafka.Producer",
         "KAFKA_BOOTSTRAP_SERVERS": os.environ["KAFKA_BOOTSTRAP_SERVERS"].split(","),
         "KAFKA_CONSUMER_KWARGS": {"group_id": "django-logpipe"},
+        "KAFKA_MAX_SEND_RETRIES": 10,  # a new topic has no leader for a moment
     },
 )
 django.setup()
 
 from django.db import connection, models  # noqa: E402
-from logpipe import Consumer  # noqa: E402
+from logpipe import Consumer, Producer  # noqa: E402
 from rest_framework import serializers  # noqa: E402
 
 
@@ -63,7 +67,18 @@ class PersonCopySerializer(serializers.ModelSerializer):
         return super().save(**kwargs)
 
 
+def consume(records):
+    consumer = Consumer(topic, consumer_timeout_ms=30_000)
+    consumer.register(PersonCopySerializer)
+    consumer.run(iter_limit=int(records))
+
+
+def send(*uuids_and_states):
+    producer = Producer(topic, PersonCopySerializer)
+    pairs = iter(uuids_and_states)
+    for uuid, state in zip(pairs, pairs, strict=True):
+        producer.send(PersonCopy(uuid=uuid, first_name="theirs", last_name=state))
+
+
 call_command("migrate", "logpipe", verbosity=0)
-consumer = Consumer(topic, consumer_timeout_ms=30_000)
-consumer.register(PersonCopySerializer)
-consumer.run(iter_limit=int(records))
+{"consume": consume, "send": send}[do](*arguments)

@@ -7,12 +7,14 @@ django-logpipe 1.6 is the real package, in an environment of its own; the topic 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -66,10 +68,18 @@ class Mover:
         self._environment.pop("DATABASE_URL", None)
         self._environment["KAFKA_BOOTSTRAP_SERVERS"] = servers
 
-    def django_logpipe(self, python: str, records: int) -> None:
-        """Let django-logpipe's own consumer apply so many records."""
+    @classmethod
+    def beside(cls, other: Mover, folder: Path) -> Mover:
+        """Return another subscriber to the same topic, with the same tables, empty."""
+        shutil.copytree(other._folder, folder, ignore=shutil.ignore_patterns(folder.name))
+        found = cls(other._environment["KAFKA_BOOTSTRAP_SERVERS"], folder)
+        found._topic = other._topic
+        return found
+
+    def django_logpipe(self, python: str, do: str, *arguments: object) -> None:
+        """Let django-logpipe itself `consume` so many records, or `send` states of people."""
         program = Path(__file__).parent / "before_moving.py"
-        self._run(python, str(program), self._topic, str(records), str(self.database))
+        self._run(python, str(program), do, self._topic, str(self.database), *map(str, arguments))
 
     def ours(self, *arguments: str) -> str:
         """Run a program of ours."""
@@ -96,19 +106,32 @@ class Mover:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def copies(self) -> dict[str, int]:
+        """Return the last state of each person that the subscriber has."""
+        rows = self.query("SELECT uuid, last_name FROM mirror_personcopy")
+        return {str(uuid).replace("-", ""): int(str(state)) for uuid, state in rows}
+
 
 @pytest.fixture
-def mover(kafka_broker: str, tmp_path: Path) -> Mover:
-    """Return a subscriber with its tables, and a topic with messages."""
+def subscriber(kafka_broker: str, tmp_path: Path) -> Mover:
+    """Return a subscriber with its tables, and a topic of its own."""
     mover = Mover(kafka_broker, tmp_path)
-    mover.ours("manage.py", "migrate", "--database", "subscriber", "-v", "0")
+    for alias in ("default", "subscriber"):
+        mover.ours("manage.py", "migrate", "--database", alias, "-v", "0")
     mover.query("CREATE TABLE applied (uuid text, state integer)")
+    return mover
+
+
+@pytest.fixture
+def mover(subscriber: Mover) -> Mover:
+    """Return a subscriber, and messages on its topic."""
+    mover = subscriber
     mover.ours("-m", "tests.scenarios.consuming.publisher", "0", str(MESSAGES))
     return mover
 
 
 def test_a_subscriber_moves_over_from_django_logpipe_and_applies_each_record_once(mover: Mover, django_logpipe: str):
-    mover.django_logpipe(django_logpipe, BEFORE)
+    mover.django_logpipe(django_logpipe, "consume", BEFORE)
     assert mover.query("SELECT sum(offset) FROM logpipe_kafkaoffset") == [(BEFORE,)]
 
     told = mover.ours("manage.py", "adopt_logpipe", "--database", "subscriber")
@@ -117,14 +140,42 @@ def test_a_subscriber_moves_over_from_django_logpipe_and_applies_each_record_onc
 
     applied = Counter(state for (state,) in mover.query("SELECT state FROM applied"))
     assert applied == Counter(range(MESSAGES))
-    copies = {
-        str(uuid): int(str(state)) for uuid, state in mover.query("SELECT uuid, last_name FROM mirror_personcopy")
-    }
-    assert copies == {uuid_of(state).replace("-", ""): state for state in range(MESSAGES - PEOPLE, MESSAGES)}
+    assert mover.copies() == {uuid_of(state).replace("-", ""): state for state in range(MESSAGES - PEOPLE, MESSAGES)}
     assert mover.query("SELECT sum(CAST(position AS integer)) FROM logpipe_signals_offset") == [(MESSAGES,)]
 
 
 def test_the_checker_sees_a_move_without_adopting(mover: Mover, django_logpipe: str):
-    mover.django_logpipe(django_logpipe, BEFORE)
+    mover.django_logpipe(django_logpipe, "consume", BEFORE)
     mover.ours("-m", "tests.scenarios.consuming.subscriber", "--until-caught-up")
     assert len(mover.query("SELECT state FROM applied")) == MESSAGES + BEFORE
+
+
+def test_a_subscriber_moves_back_and_django_logpipe_goes_on_where_ours_stopped(mover: Mover, django_logpipe: str):
+    mover.django_logpipe(django_logpipe, "consume", 1)
+    mover.ours("manage.py", "adopt_logpipe", "--database", "subscriber")
+    mover.ours("-m", "tests.scenarios.consuming.subscriber", "--max-records", str(BEFORE))
+    mover.ours("manage.py", "adopt_logpipe", "--database", "subscriber", "--back")
+    applied = mover.query("SELECT count(*) FROM applied")[0][0]
+    mover.django_logpipe(django_logpipe, "consume", MESSAGES - int(str(applied)))
+
+    states = Counter(state for (state,) in mover.query("SELECT state FROM applied"))
+    assert states == Counter(range(MESSAGES))
+
+
+def test_fleets_of_both_packages_write_and_read_one_topic(subscriber: Mover, django_logpipe: str, tmp_path: Path):
+    theirs = Mover.beside(subscriber, tmp_path / "theirs")
+    ours = subscriber
+    people = [uuid_of(number) for number in range(4)]
+    states = [(uuid, state) for state in range(3) for uuid in people]
+
+    theirs.django_logpipe(django_logpipe, "send", *chain.from_iterable(states))
+    ours.ours("-m", "tests.scenarios.consuming.fleet", *people[:3])
+    theirs.django_logpipe(django_logpipe, "send", people[0], 200)
+    theirs.django_logpipe(django_logpipe, "consume", len(states) + 3 + 1)
+    ours.ours("-m", "tests.scenarios.consuming.subscriber", "--until-caught-up")
+
+    expected = {people[0]: 200, people[1]: 100, people[2]: 100, people[3]: 2}
+    expected = {uuid.replace("-", ""): state for uuid, state in expected.items()}
+    assert theirs.copies() == expected, "django-logpipe passes over the delete"
+    del expected[people[2].replace("-", "")]
+    assert ours.copies() == expected

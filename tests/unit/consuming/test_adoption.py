@@ -64,5 +64,25 @@ def test_a_position_that_moved_since_is_kept():
     assert ("kafka", "mine", "people", "0", "50") in positions()
 
 
+@pytest.mark.usefixtures("stored")
+def test_positions_are_given_back_to_where_django_logpipe_reads_them():
+    adopt("--group", "mine")
+    ours = Offset.objects.using("subscriber")
+    ours.filter(log="kafka", partition="0").update(position="50")
+    ours.create(log="kafka", group="mine", topic="new", partition="0", position="3")
+    ours.create(log="kafka", group="mine", topic="large", partition="0", position=str(2**31))
+    ours.create(log="kafka", group="another's", topic="people", partition="1", position="9")
+
+    out = adopt("--group", "mine", "--back")
+
+    assert "kafka large/0 at 2147483648: kept: django-logpipe has no place for it" in out
+    assert "4 of 5 positions given back by 'mine'." in out
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT * FROM logpipe_kafkaoffset ORDER BY 1, 2")
+        assert list(map(tuple, cursor.fetchall())) == [("new", 0, 3), ("people", 0, 50), ("people", 1, 7)]
+        cursor.execute("SELECT * FROM logpipe_kinesisoffset")
+        assert list(map(tuple, cursor.fetchall())) == [("eu-west-1", "people", "shardId-0", "4959")]
+
+
 def test_a_project_that_never_had_django_logpipe_adopts_nothing():
     assert "0 of 0" in adopt()
