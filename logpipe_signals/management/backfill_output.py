@@ -89,17 +89,17 @@ def report(job: Backfill) -> str:
     if job.state == BackfillState.DONE:
         pace = f", {job.rows_done / job.seconds_run:,.0f} rows/s" if job.seconds_run and job.rows_done else ""
         return f"{head}{rows} sent in {span(job.seconds_run)}{pace}.{_dead_letters(job)}"
-    total = f" of {job.rows_total:,}" if job.rows_total is not None else ""
+    head += f"{job.state}, {_so_far(job)}."
     if job.state == BackfillState.FAILED:
-        return f"{head}failed behind {rows}{total}. {job.error} Mend it, then: {resume_command(job)}"
-    if job.state == BackfillState.CANCELLED:
-        return f"{head}cancelled behind {rows}{total}."
-    return f"{head}{job.state} behind {rows}{total}. Go on with: {resume_command(job)}"
+        return f"{head} {job.error}\nMend it, and go on with: {resume_command(job)}"
+    return head if job.state == BackfillState.CANCELLED else f"{head}\nGo on with: {resume_command(job)}"
 
 
 def resume_command(job: Backfill) -> str:
     """Return the command that goes on with a job."""
-    database = f" --database {job.using}" if len(backfill_aliases()) > 1 else ""
+    others = [alias for alias in backfill_aliases() if alias != job.using]
+    alone = not any(Backfill.objects.using(alias).filter(pk=job.pk).exists() for alias in others)
+    database = "" if alone else f" --database {job.using}"
     return f"manage.py republish_all --resume {job.pk}{database}"
 
 
@@ -154,6 +154,13 @@ def _line(job: Backfill, seen: Progress) -> str:
     pace = f", {seen.rows_per_second:,.0f} rows/s" if seen.rows_per_second else ""
     left = f", {span(seen.seconds_left)} left" if seen.seconds_left is not None else ""
     return f"{job.publication}: {seen.rows_sent:,}{total} rows sent{share}{pace}{left}"
+
+
+def _so_far(job: Backfill) -> str:
+    seen = progress(job)
+    total = f" of {seen.rows_total:,}" if seen.rows_total is not None else ""
+    waiting = f", and {seen.rows_waiting:,} in the outbox, which a relay sends" if seen.rows_waiting else ""
+    return f"{seen.rows_sent:,}{total} rows sent{waiting}"
 
 
 def _cells(job: Backfill) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from django.db import connections, router, transaction
+from django.db import OperationalError, connections, router, transaction
 
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackfillError
@@ -137,8 +137,8 @@ def find(number: int, using: str | None = None) -> Backfill:
 
 
 def backfill_aliases() -> list[str]:
-    """Return the databases that may hold jobs."""
-    return [alias for alias in connections if router.allow_migrate_model(alias, Backfill)]
+    """Return the databases that hold jobs: where their table is migrated, and that can be reached."""
+    return [alias for alias in connections if router.allow_migrate_model(alias, Backfill) and _has_table(alias)]
 
 
 def runner_of(job: Backfill) -> str:
@@ -150,6 +150,13 @@ def runner_of(job: Backfill) -> str:
 def runners(using: str) -> list[str]:
     """Return the `run_relay` processes that look for jobs on a database now. None: only the command runs a job."""
     return list(Lease.objects.using(using).of_kind(LeaseKind.RUNNER).held().values_list("owner", flat=True))
+
+
+def _has_table(alias: str) -> bool:
+    try:
+        return Backfill._meta.db_table in connections[alias].introspection.table_names()
+    except OperationalError:
+        return False
 
 
 def _check_versions(found: Target, versions: Sequence[int]) -> None:

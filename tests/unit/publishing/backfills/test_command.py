@@ -302,9 +302,8 @@ def test_jobs_are_listed(make_people: MakePeople) -> None:
 def test_a_job_is_paused_cancelled_and_resumed_by_its_number(make_people: MakePeople) -> None:
     make_people(3)
     job = backfills.start(PEOPLE)
-    assert f"paused behind 0 rows. Go on with: manage.py republish_all --resume {job.pk}" in republish_all(
-        "--pause", str(job.pk)
-    )
+    said = republish_all("--pause", str(job.pk))
+    assert f"paused, 0 rows sent.\nGo on with: manage.py republish_all --resume {job.pk}\n" in said
     assert "3 rows sent" in republish_all("--resume", str(job.pk))
     with pytest.raises(CommandError, match=rf"Backfill {job.pk} is done: it cannot be cancelled"):
         republish_all("--cancel", str(job.pk))
