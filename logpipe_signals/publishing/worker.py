@@ -43,6 +43,8 @@ class RelayWorker:
 
     def __init__(self, aliases: Sequence[str] | None = None, *, beat: Callable[[], None] = lambda: None) -> None:
         self._beat = beat
+        self.report = RelayReport()
+        """What was done so far."""
         self.relays = [Relay(alias, threaded=True) for alias in aliases or published_aliases()]
         self._heartbeats = {
             relay.using: Heartbeat(relay.using, PresenceKind.RELAY, relay.lanes.owner) for relay in self.relays
@@ -67,17 +69,16 @@ class RelayWorker:
         return self._relay_while(self._anything_pending)
 
     def _relay_while(self, go_on: Callable[[], bool]) -> RelayReport:
-        report = RelayReport()
         self._announce(signals.relay_started)
         try:
             with few_collections():
                 while not self._stopping and go_on():
                     step = self._step()
-                    report += step
+                    self.report += step
                     self._idle(step)
         finally:
             self._stop_relays()
-        return report
+        return self.report
 
     def _announce(self, signal: Signal) -> None:
         for relay in self.relays:
