@@ -143,9 +143,9 @@ class Command(BaseCommand):
     ) -> list[AuditReport]:
         kinds = _kinds(sent.target, routes)
         if not kinds:
-            self.stderr.write("No subscription here compares any version that is published.")
+            raise CommandError("No subscription here compares a version that is published.", returncode=INCOMPLETE)
         with _bar(options, total=sent.marks, desc="Comparing", unit=" marks") as bar:
-            return wait_for(
+            reports = wait_for(
                 sent.audit,
                 kinds,
                 routes,
@@ -154,6 +154,13 @@ class Command(BaseCommand):
                 stop=stop,
                 progress=lambda there: bar.update(there - bar.n),
             )
+        for message_type, version in kinds - {(r.audit.message_type, r.audit.version) for r in reports}:
+            raise CommandError(
+                f"No mark of {message_type}/{version} has arrived: nothing is known. Is run_consumer running? "
+                f"Later: audit_topic --report {sent.audit[:8]}",
+                returncode=INCOMPLETE,
+            )
+        return reports
 
     # --- repairing ----------------------------------------------------------------------------------------------------
 
