@@ -193,7 +193,7 @@ class _Comparison:
         newer = AppliedSequence.objects.using(self._alias).filter(
             digest__in=list(digests), sequence__gt=self.mark.sequence
         )
-        return under_way | {digests[digest] for digest in newer.values_list("digest", flat=True)}
+        return under_way | {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
 
     def _digest(self, row: MarkedRow) -> Any:
         return digest_for(self._group, self.mark.source, self.topic, f"{self.route.message_type}:{row.pk}")
