@@ -93,10 +93,8 @@ class Both:
         for pk in changed:
             self.field.query("UPDATE mirror_personcopy SET email = 'x' WHERE first_name = %s", f"Still {pk}")
         for ghost in ghosts:
-            row = (ghost, "Ghost", "", "")
-            self.field.query(
-                "INSERT INTO mirror_personcopy (uuid, first_name, last_name, email) VALUES (%s,%s,%s,%s)", *row
-            )
+            columns = "(uuid, first_name, last_name, email)"
+            self.field.query(f"INSERT INTO mirror_personcopy {columns} VALUES (%s, 'Ghost', '', '')", ghost)
         return frozenset(
             [("missing", str(pk)) for pk in removed]
             + [("different", str(pk)) for pk in changed]

@@ -12,6 +12,8 @@ import sys
 import django
 from django.core.management import execute_from_command_line
 
+AS_WRITTEN = {"trim_whitespace": False, "allow_blank": True}
+
 
 def main() -> None:
     """Publish and subscribe people on the scenario's topic, and run a command."""
@@ -25,7 +27,7 @@ def main() -> None:
         """Takes what the writers write: a text may be empty."""
 
         class Meta(PersonCopySerializer.Meta):
-            extra_kwargs = dict.fromkeys(["first_name", "last_name"], {"trim_whitespace": False, "allow_blank": True})
+            extra_kwargs = {"first_name": AS_WRITTEN, "last_name": AS_WRITTEN}
 
     topic = os.environ["SCENARIO_TOPIC"]
     publications.forget(publications["people.person:people"])

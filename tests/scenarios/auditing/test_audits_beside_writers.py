@@ -1,7 +1,8 @@
 """
 An audit names exactly the rows that drifted, while writers, relays and consumers work; repair mends exactly those.
 
-The writers save, update, delete and swap keys of their own rows; what drifts is among people who rest, so that it is known.
+The writers save, update, delete and swap keys of their own rows. What drifts is among people who rest, so that it is
+known.
 """
 
 from __future__ import annotations

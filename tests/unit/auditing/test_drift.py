@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_row_that_changed_after_every_reading_is_unsettled(
     sides: Sides, people: list[Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pending = RangeReader._pending
-    names = iter(["Faster", "Fastest"])
+    names = (f"Faster {number}" for number in itertools.count())
 
     def changed_meanwhile(self: RangeReader, instances: Any) -> Any:
         Person.objects.filter(pk=people[1].pk).update(last_name=next(names))
