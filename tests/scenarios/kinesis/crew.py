@@ -38,7 +38,9 @@ CREATE TRIGGER scenario_shard_taken_over AFTER UPDATE ON logpipe_signals_lease F
 def prepare(url: str, environment: dict[str, str]) -> None:
     """Make the subscriber's tables, those that note what is applied included."""
     command = [sys.executable, "manage.py", "migrate", "--database=subscriber", "--verbosity=0"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
+    # By the test project's own settings: the migrations of the scenarios' models are made for the publisher only.
+    settings = {"DJANGO_SETTINGS_MODULE": "testproject.settings"}
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment, **settings}, check=True)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(APPLIED)
 
