@@ -18,6 +18,7 @@ from logpipe_signals.consuming.feed import Feed, Start
 from logpipe_signals.consuming.loop import Loop, LoopOptions, Tally
 from logpipe_signals.consuming.rehearsal import Rehearsal
 from logpipe_signals.consuming.stopping import BrokenOff, Stop
+from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.garbage import few_collections
 from logpipe_signals.heartbeat import Heartbeat
 from logpipe_signals.models.presence import PresenceKind
@@ -84,7 +85,10 @@ def _run(loop: Loop, feed: Feed, heartbeat: Heartbeat) -> None:
 
 def _heartbeat(feed: Feed) -> Heartbeat:
     def serves() -> dict[str, Any]:
-        partitions = sorted(feed.client.assignment())
+        try:
+            partitions = sorted(feed.client.assignment())
+        except BackendUnavailable:  # The first thing that is asked of the client; the loop waits for its log.
+            partitions = []
         return {"topics": sorted(feed.options.topics), "partitions": partitions[:MOST_PARTITIONS_TOLD]}
 
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -95,7 +99,8 @@ def _loop_options(options: WorkerOptions, heartbeat: Heartbeat) -> LoopOptions:
     file = options.liveness_file
 
     def beat() -> None:
-        heartbeat.beat()
+        if not options.dry_run:
+            heartbeat.beat()
         if file is not None:
             file.touch()
 

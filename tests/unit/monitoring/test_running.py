@@ -16,6 +16,7 @@ from logpipe_signals import monitoring
 from logpipe_signals.consuming.consumer import Consumer
 from logpipe_signals.consuming.stopping import Stop
 from logpipe_signals.consuming.worker import WorkerOptions, run_worker
+from logpipe_signals.exceptions import BackendUnavailable
 from logpipe_signals.heartbeat import Heartbeat
 from logpipe_signals.models import Presence
 from logpipe_signals.publishing.worker import RelayWorker
@@ -127,3 +128,27 @@ def test_those_gone_for_a_day_are_forgotten_when_another_one_comes() -> None:
 def test_a_heartbeat_without_its_table_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Presence._meta, "db_table", "not_migrated")
     Heartbeat("default", "relay", "me").beat()
+
+
+def test_a_rehearsal_is_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Heartbeat, "beat", lambda self: told.append(self.name))
+    consumer = Consumer("people")
+    consumer.register(PersonCopySerializer)
+    run_worker([consumer], WorkerOptions(dry_run=True), stop=Stop())
+    assert told == []
+
+
+def test_a_consumer_whose_client_cannot_be_made_waits_for_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    from logpipe_signals.consuming import feed
+
+    stop = Stop()
+
+    def away(subscription: object) -> None:
+        stop.request()
+        raise BackendUnavailable("away")
+
+    monkeypatch.setattr(feed, "get_consumer_backend", away)
+    consumer = Consumer("people")
+    consumer.register(PersonCopySerializer)
+    assert run_worker([consumer], WorkerOptions(), stop=stop).handled == 0
