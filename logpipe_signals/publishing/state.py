@@ -78,6 +78,9 @@ class StateBatch:
         self._owned = self._keys_owned(intents)
         for pk, own in by_pk.items():
             self._decide(_Row(pk, own, states.get(pk), data.get(pk), pk in wanted), batch)
+        # A row and what was prefetched for it hold each other, which the garbage collector would find out late.
+        for instance in states.values():
+            instance.__dict__.pop("_prefetched_objects_cache", None)
 
     def _without_names_of_others(self, intents: Sequence[ClaimedRow], batch: Batch) -> Sequence[ClaimedRow]:
         """Enqueue the rows that show what was changed; they are claimed like all others, and so read after this."""

@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 60.0
 IDLE_SECONDS = 0.02
 CHUNKS_A_TURN = 10
 """How many chunks may go into the outbox between two batches of the relay, if it bears them."""
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.5
 
 Watch = Callable[[Backfill, Progress], object]
 
