@@ -60,7 +60,8 @@ def test_a_key_that_changes_is_moved_and_its_row_stays(keyed: None) -> None:
         saved.last_name = "Miller"
         saved.save()
     # The row is found by its uuid: to delete it under the old key would delete it.
-    published.of(topic="staff").assert_one(key="M", type="person")
+    published.assert_one(topic="staff", key="M", type="person")
+    published.assert_none(topic="staff", key="S")
 
 
 def test_a_delete_leaves_under_the_key_its_row_had(keyed: None) -> None:

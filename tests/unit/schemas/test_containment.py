@@ -148,3 +148,16 @@ def test_a_recursive_schema_is_compared_to_its_end() -> None:
 def test_what_cannot_be_compared_counts_as_broken() -> None:
     assert [each.keyword for each in problems({"type": "string"}, {"not": {"const": "a"}})] == ["not"]
     assert problems({"type": "string", "not": {"const": "a"}}, {"not": {"const": "a"}}) == []
+
+
+def test_a_member_that_a_writer_may_send_without_naming_it_has_to_fit_the_readers() -> None:
+    writer = {"type": "object", "additionalProperties": {"type": "integer"}}
+    reader = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert [each.path for each in problems(writer, reader)] == ["a"]
+    assert problems({**writer, "additionalProperties": False}, reader) == []
+
+
+def test_what_a_pattern_lets_a_writer_send_has_to_fit_the_readers() -> None:
+    writer = {"type": "object", "patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}
+    reader = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert "a" in [each.path for each in problems(writer, reader)]
