@@ -109,7 +109,8 @@ def test_a_client_gets_in_writes_and_reads(client: Any, reach: Reach) -> None:
 
 
 def test_a_wrong_password_is_told_and_not_shown(client: Any, reach: Reach, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="logpipe_signals")
+    caplog.set_level(logging.INFO, logger="kafka")
     reach(sasl_plain_password=WRONG)
 
     told = refusal(client)
