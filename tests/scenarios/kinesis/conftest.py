@@ -58,7 +58,7 @@ def make_crew(make_world: Callable[..., World], kinesis: KinesisMock, subscriber
         log = KinesisLog(kinesis.endpoint_url, through=through)
         # A row whose key changes has messages in several shards, and the guard drops those that are read too late:
         # with its key kept, every single record has to be applied.
-        options = ["--pause-seconds", "0.25", "--rows", "24", "--keep-keys"]
+        options = ["--pause-seconds", "0.25", "--rows", "24", "--keep-keys", "--style", "people"]
         world = make_world(log=log, relays=1, writers=2, writer_options=options, settings={**SETTINGS, **settings})
         return Crew(world, log, subscriber)
 
