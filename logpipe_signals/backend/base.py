@@ -43,7 +43,7 @@ class Record(NamedTuple):
     """Milliseconds since 1970, by the log's clock where it keeps one."""
     key: bytes | str | None
     value: bytes | None
-    """`format:body`; None is a tombstone."""
+    """The name of a format, a colon, a body. None is a tombstone."""
     headers: Headers = ()
 
     @property

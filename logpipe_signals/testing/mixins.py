@@ -14,11 +14,13 @@ from logpipe_signals.testing.published import Published, PublishedMessage
 
 class LogpipeTestMixin:
     """
-    class PersonTests(LogpipeTestMixin, TestCase):
-        def test_saving_publishes(self):
-            with self.capture_published() as published:
-                Person.objects.create(first_name="Joe")
-            self.assert_published(published, type="person", fields={"first_name": "Joe"})
+    What pytest has as fixtures.
+
+        class PersonTests(LogpipeTestMixin, TestCase):
+            def test_saving_publishes(self):
+                with self.capture_published() as published:
+                    Person.objects.create(first_name="Joe")
+                self.assert_published(published, type="person", fields={"first_name": "Joe"})
     """
 
     def capture_published(self, *args: Any, **options: Any) -> AbstractContextManager[Published]:

@@ -22,7 +22,7 @@ class PublishedMessage:
     type:      Of a delete with `.deleted` behind it; "" of a tombstone.
     message:   The body's `message`, as a reader gets it: text, numbers, lists, None; None of a tombstone.
     headers:   The further headers, as texts, without those of the relay.
-    identity, operation, source, sequence: What the relay adds.
+    identity:  Which row it is about, as the relay writes it; so are operation, source and sequence.
     raw:       The message itself.
     """
 
