@@ -11,8 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from tests.docs.pages import REPOSITORY, Block
 
 APPS = ("people", "phonebook")
@@ -26,18 +24,25 @@ globals().update((model.__name__, model) for model in apps.get_models() if model
 
 
 class Reader:
-    """Follows blocks in a folder; `seen` is all that was printed. Where asked, makes the changed models' tables."""
+    """
+    Follows blocks in a folder; `seen` is all that was printed.
 
-    def __init__(self, folder: Path, *, makes_tables: bool) -> None:
+    makes_tables: Makes the tables of models that changed, where the page does not say it.
+    python:       Runs the project; by default this one, with the package as it stands in the repository.
+    """
+
+    def __init__(self, folder: Path, *, makes_tables: bool, python: Path | None = None) -> None:
         self.folder = folder
         self.makes_tables = makes_tables
+        self.python = str(python or sys.executable)
         self.seen = ""
         self._models_changed = self._files_changed = False
         own = ("LOGPIPE", "DJANGO", "DATABASE_URL", "TESTPROJECT", "KAFKA")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         home = folder.parent / "home"
         home.mkdir(exist_ok=True)
-        self.environment = {**kept, "HOME": str(home), "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"}
+        self.environment = {**kept, "HOME": str(home), "NO_COLOR": "1"}
+        self.environment["PYTHONPATH"] = "" if python else str(REPOSITORY)
 
     def follow(self, block: Block) -> None:
         """Do a block; where it is only shown, see that it is well formed."""
@@ -55,6 +60,8 @@ class Reader:
         elif block.language == "json":
             json.loads(block.code)
         elif block.language == "yaml":
+            import yaml
+
             list(yaml.safe_load_all(block.code))
         else:
             assert block.language == "text", f"{block.where}: nothing here knows how to do {block.language}"
@@ -64,15 +71,15 @@ class Reader:
         if self._models_changed:
             self._tables_anew()
         if self._files_changed:
-            self._run([sys.executable, "manage.py", "check"])
+            self._run([self.python, "manage.py", "check"])
         self._models_changed = self._files_changed = False
 
     def _tables_anew(self) -> None:
         (self.folder / "db.sqlite3").unlink(missing_ok=True)
         for app in APPS:
             shutil.rmtree(self.folder / app / "migrations", ignore_errors=True)
-        self._run([sys.executable, "manage.py", "makemigrations", *APPS])
-        self._run([sys.executable, "manage.py", "migrate", "--verbosity", "0"])
+        self._run([self.python, "manage.py", "makemigrations", *APPS])
+        self._run([self.python, "manage.py", "migrate", "--verbosity", "0"])
 
     def _write(self, block: Block) -> None:
         path = self.folder / block.file
@@ -85,12 +92,12 @@ class Reader:
         self._models_changed |= path.name == "models.py" and self.makes_tables
 
     def _python(self, block: Block) -> None:
-        self._run([sys.executable, "-c", f"{_PRELUDE}\n{block.before}\n{block.code}"], where=block.where)
+        self._run([self.python, "-c", f"{_PRELUDE}\n{block.before}\n{block.code}"], where=block.where)
 
     def _console(self, block: Block) -> None:
         if block.before:
             self.settle()
-            self._run([sys.executable, "-c", f"{_PRELUDE}\n{block.before}"], where=block.where)
+            self._run([self.python, "-c", f"{_PRELUDE}\n{block.before}"], where=block.where)
         for step in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
             command, _, expected = step.partition("\n")
             while command.endswith("\\"):
@@ -106,7 +113,7 @@ class Reader:
         elif command[1:4] != ["-m", "pip", "install"]:
             if (self.folder / "db.sqlite3").exists():
                 self.settle()
-            programs = {"python": [sys.executable], "django-admin": [sys.executable, "-m", "django"]}
+            programs = {"python": [self.python], "django-admin": [self.python, "-m", "django"]}
             self._run(
                 [*programs.get(command[0], command[:1]), *command[1:]], expected, where=block.where, exits=block.exits
             )
