@@ -17,7 +17,7 @@ from logpipe_signals.models.dead_letters import DeadLetterState
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing.relay import Relay
 from logpipe_signals.publishing.suspend import suspend_publishing
-from logpipe_signals.registry import Publication, publications
+from logpipe_signals.registry import Publication, PublicationOptions, publications
 from testproject.people.models import Person
 from tests.unit.publishing.relaying.conftest import ScriptedProducer, enqueue
 
@@ -31,11 +31,16 @@ def people() -> Iterator[Publication]:
     publication = publications[PEOPLE]
     before = publication.options
     yield publication
-    publication.options = before
+    put_options(publication, before)
+
+
+def put_options(publication: Publication, options: PublicationOptions) -> None:
+    publication.options = options
+    publication.__dict__.pop("headers", None)  # worked out once
 
 
 def with_options(publication: Publication, **options: Any) -> None:
-    publication.options = replace(publication.options, **options)
+    put_options(publication, replace(publication.options, **options))
 
 
 def names(log: ScriptedProducer) -> list[str]:
