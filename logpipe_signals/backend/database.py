@@ -3,8 +3,8 @@ The embedded log: topics, partitions and records in the database `DATABASE_LOG_A
 
 A topic is made when it is first sent to, with `DATABASE_LOG_PARTITIONS` partitions. Offsets are given under the
 partition row's lock, so they become visible in order and without holes. Readers look every `DATABASE_LOG_POLL_SECONDS`,
-and at once when their own process sent something. Consumers of one group, in any processes, share partitions by leases.
-Records stay until `prune` removes them.
+and at once when their own process sent something; a look takes some 32 MiB at most. Consumers of one group, in any
+processes, share partitions by leases. Records stay until `prune` removes them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from logpipe_signals.exceptions import BackendUnavailable, MessageRejected
 
 logger = logging.getLogger(__name__)
 
-LARGEST_VALUE_BYTES = 8 * 1024 * 1024
+LARGEST_VALUE_BYTES = database_log.LARGEST_VALUE_BYTES
 
 _bell = polled.Bell()
 _partitioner = Partitioner()

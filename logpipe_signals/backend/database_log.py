@@ -12,7 +12,8 @@ from operator import or_
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.models import Case, F, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, F, Model, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from logpipe_signals.backend.base import Headers, Message, Record, RecordMetadata, TopicPartition
@@ -23,6 +24,9 @@ from logpipe_signals.exceptions import BackendUnavailable
 
 BYTES_A_STATEMENT = 4 * 1024 * 1024
 """Bound on one INSERT: MariaDB refuses statements beyond `max_allowed_packet`, 16 MB by default."""
+LARGEST_VALUE_BYTES = 8 * 1024 * 1024
+BYTES_A_FETCH = 32 * 1024 * 1024
+"""What a reader takes at once, shared by its partitions; each gives one record at least, however large that is."""
 MYSQL_PACKET_TOO_LARGE = 1153
 
 Answer = TypeVar("Answer")
@@ -223,17 +227,46 @@ def first_offsets(
 def fetch(
     using: str, ids: Mapping[TopicPartition, int], ranges: Mapping[TopicPartition, range]
 ) -> dict[TopicPartition, list[Record]]:
-    """Return the records at these offsets, by one query: offsets have no holes, so a range is as good as a limit."""
-    from logpipe_signals.models import LogRecord
+    """
+    Return the records at these offsets, or the first of them where all would take too much memory.
 
-    wanted = reduce(or_, (_within(ids[partition], offsets) for partition, offsets in ranges.items()), Q(pk__in=[]))
-    rows = LogRecord.objects.using(using).filter(wanted).order_by("partition", "offset")
+    Offsets have no holes, so a range is as good as a limit.
+    """
+    rows = _records_of(using, ids, _within_bytes(using, ids, ranges))
     columns = rows.values_list("partition", "offset", "created_at", "key", "value", "headers")
     found: dict[TopicPartition, list[Record]] = {partition: [] for partition in ranges}
     names = {ids[partition]: partition for partition in ranges}
     for pk, *rest in asked(using, lambda: list(columns)):
         found[names[pk]].append(_record(names[pk], *rest))
     return found
+
+
+def _within_bytes(
+    using: str, ids: Mapping[TopicPartition, int], ranges: Mapping[TopicPartition, range]
+) -> Mapping[TopicPartition, range]:
+    """Shorten ranges whose values are more than `BYTES_A_FETCH`; a few records never are, and are not measured."""
+    if sum(map(len, ranges.values())) * LARGEST_VALUE_BYTES <= BYTES_A_FETCH:
+        return ranges
+    rows = _records_of(using, ids, ranges)
+    if (asked(using, lambda: rows.aggregate(bytes=Sum(Length("value"))))["bytes"] or 0) <= BYTES_A_FETCH:
+        return ranges
+    sizes = rows.values_list("partition", "offset", Length("value"))
+    left = dict.fromkeys(ids.values(), BYTES_A_FETCH // len(ranges))
+    stops: dict[int, int] = {}
+    for pk, offset, size in asked(using, lambda: list(sizes)):
+        left[pk] -= size or 0
+        if left[pk] >= 0 or pk not in stops:
+            stops[pk] = offset + 1
+    return {each: range(offsets.start, stops.get(ids[each], offsets.stop)) for each, offsets in ranges.items()}
+
+
+def _records_of(
+    using: str, ids: Mapping[TopicPartition, int], ranges: Mapping[TopicPartition, range]
+) -> QuerySet[Any]:
+    from logpipe_signals.models import LogRecord
+
+    wanted = reduce(or_, (_within(ids[partition], offsets) for partition, offsets in ranges.items()), Q(pk__in=[]))
+    return LogRecord.objects.using(using).filter(wanted).order_by("partition", "offset")
 
 
 def _within(partition_id: int, offsets: range) -> Q:

@@ -48,6 +48,43 @@ def test_an_idle_look_is_one_statement() -> None:
     assert [query["sql"][:6] for query in queries] == ["SELECT"], queries.captured_queries
 
 
+def test_a_look_takes_no_more_bytes_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_log, "BYTES_A_FETCH", 100)
+    values = [bytes([number]) * 40 for number in range(7)]
+    values[3] *= 10
+    database.Producer().submit(
+        [Message(topic="people", key="joe", value=value) for value in values], timeout_seconds=10
+    ).wait(10)
+    consumer = database.Consumer(Subscription(topics=("people",)))
+    looks = [consumer.poll(max_records=500, timeout_seconds=0) for _ in range(5)]
+    assert [len(look) for look in looks] == [2, 1, 1, 2, 1]
+    assert [record.value for look in looks for record in look] == values
+
+
+def test_each_partition_gives_its_share_of_a_bounded_look_and_tombstones_weigh_nothing(
+    monkeypatch: pytest.MonkeyPatch, logpipe_settings: Any
+) -> None:
+    logpipe_settings(DATABASE_LOG_PARTITIONS=2)
+    monkeypatch.setattr(database_log, "BYTES_A_FETCH", 200)
+    many = [Message(topic="people", key=None, value=b"x" * 90) for _ in range(8)]
+    none = [Message(topic="people", key="joe", value=None) for _ in range(5)]
+    database.Producer().submit(many + none, timeout_seconds=10).wait(10)
+    consumer = database.Consumer(Subscription(topics=("people",)))
+    looks = [consumer.poll(max_records=500, timeout_seconds=0) for _ in range(4)]
+    assert [len([record for record in look if record.value]) for look in looks] == [2, 2, 2, 2]
+    assert all(len({record.partition for record in look if record.value}) == 2 for look in looks)
+    assert sum(map(len, looks)) == 13
+
+
+def test_a_few_records_are_read_without_being_measured() -> None:
+    _send("people", 4)
+    consumer = database.Consumer(Subscription(topics=("people",)))
+    consumer.poll(max_records=1, timeout_seconds=0)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(consumer.poll(max_records=10, timeout_seconds=0)) == 3
+    assert [query["sql"][:6] for query in queries] == ["SELECT", "SELECT"], queries.captured_queries
+
+
 def test_offsets_have_no_holes_after_a_rollback() -> None:
     _send("people", 1)
     with transaction.atomic():
