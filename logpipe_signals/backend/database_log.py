@@ -260,9 +260,7 @@ def _within_bytes(
     return {each: range(offsets.start, stops.get(ids[each], offsets.stop)) for each, offsets in ranges.items()}
 
 
-def _records_of(
-    using: str, ids: Mapping[TopicPartition, int], ranges: Mapping[TopicPartition, range]
-) -> QuerySet[Any]:
+def _records_of(using: str, ids: Mapping[TopicPartition, int], ranges: Mapping[TopicPartition, range]) -> QuerySet[Any]:
     from logpipe_signals.models import LogRecord
 
     wanted = reduce(or_, (_within(ids[partition], offsets) for partition, offsets in ranges.items()), Q(pk__in=[]))

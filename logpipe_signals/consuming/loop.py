@@ -206,7 +206,7 @@ class Loop:
     def batch_of(self, partition: TopicPartition, records: Sequence[Record]) -> Batch:
         """Return the records as they are understood by their topic's routes."""
         routes, position_after = self.routes[partition.topic], self.feed.client.position_after
-        items = [Item(what=routes.decode(record), position_after=position_after(record)) for record in records]
+        items = [Item(what=what, position_after=position_after(what.record)) for what in routes.decode_all(records)]
         return Batch(partition=partition, items=items)
 
     def _read_again(self, partition: TopicPartition) -> None:

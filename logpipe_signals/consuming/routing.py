@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from logpipe_signals.auditing.marks import AUDIT_SUFFIX
@@ -27,7 +27,7 @@ from logpipe_signals.registry import (
     SubscriptionOptions,
     require_message_rules,
 )
-from logpipe_signals.schemas.validation import require_accepted
+from logpipe_signals.schemas.validation import require_accepted, validates
 
 LARGEST_SEQUENCE = 2**63 - 1
 
@@ -91,10 +91,18 @@ class Routes:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
+    def decode_all(self, records: Iterable[Record]) -> list[Incoming | Refused]:
+        """Return what to apply of each, or why not. Never raises, whatever the bytes are."""
+        by_schema = validates("accepted")
+        return [self._decode(record, by_schema=by_schema) for record in records]
+
     def decode(self, record: Record) -> Incoming | Refused:
         """Return what to apply, or why not. Never raises, whatever the bytes are."""
+        return self._decode(record, by_schema=validates("accepted"))
+
+    def _decode(self, record: Record, *, by_schema: bool) -> Incoming | Refused:
         try:
-            return self._tombstone(record) if record.value is None else self._message(record)
+            return self._tombstone(record) if record.value is None else self._message(record, by_schema=by_schema)
         except LogPipeMessageError as error:
             described = {"sensitive": self._sensitive(), **_described(record)}
             return Refused(record=record, error=error, policy=self._policy(error), **described)
@@ -118,7 +126,7 @@ class Routes:
             return self.options.on_unknown_version
         return self.options.on_error
 
-    def _message(self, record: Record) -> Incoming | Refused:
+    def _message(self, record: Record, *, by_schema: bool) -> Incoming | Refused:
         try:
             envelope = Envelope.parse(record.value or b"", record.headers)
         except Exception as error:
@@ -131,7 +139,7 @@ class Routes:
         message = _message_body(route, envelope, record, is_delete=is_delete)
         if complaint := route.lookup.complaint(message):
             raise InvalidMessageError(complaint, record)
-        if not is_delete:
+        if by_schema and not is_delete:
             _require_schema(route, message, record)
         return Incoming(
             record=record,

@@ -41,13 +41,12 @@ def require_sent(serializer_class: SerializerClass, data: Any) -> None:
 
 def require_accepted(serializer_class: SerializerClass, message: Any) -> None:
     """
-    Hold a received message to what its serializer says it accepts, if that is asked for.
+    Hold a received message to what its serializer says it accepts; whoever reads asks `validates` once a batch.
 
     Raises:
         SchemaViolation: It does not fit; the text names the fields.
     """
-    if validates("accepted"):
-        _require(serializer_class, "accepted", message)
+    _require(serializer_class, "accepted", message)
 
 
 def _require(serializer_class: SerializerClass, direction: Direction, message: Any) -> None:

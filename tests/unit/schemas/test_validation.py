@@ -11,6 +11,7 @@ from rest_framework import serializers
 from logpipe_signals import Consumer, Producer, publishes
 from logpipe_signals.backend import dummy
 from logpipe_signals.checks import check_schemas
+from logpipe_signals.consuming import routing
 from logpipe_signals.exceptions import SchemaViolation
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.publishing.relay import drain
@@ -139,8 +140,19 @@ def test_what_does_not_fit_is_named_by_field_and_rule(
         require_sent(Order, message)
 
 
-def test_a_reader_passes_over_what_it_does_not_know(logpipe_settings: ChangeSettings) -> None:
-    logpipe_settings(SCHEMA_VALIDATION="received")
+@pytest.mark.django_db(databases=ALL)
+def test_whether_to_validate_is_asked_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(routing, "validates", asked.append)
+    for number in range(20):
+        put_message(person(number))
+    consumer = Consumer("people", consumer_timeout_ms=50)
+    consumer.register(PersonCopySerializer)
+    assert consumer.run().applied == 20
+    assert asked == ["accepted"]
+
+
+def test_a_reader_passes_over_what_it_does_not_know() -> None:
     require_accepted(Order, {"number": 1, "lines": [], "more": 1})
 
 
