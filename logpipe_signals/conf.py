@@ -139,6 +139,16 @@ class LogpipeSettings:
     HEARTBEAT_SECONDS: float = 10.0
     """How often a running relay or consumer notes in the database that it lives; after three missed ones it is gone."""
 
+    # --- housekeeping -----------------------------------------------------------------------------------------------
+    RETENTION_DAYS: Mapping[str, float | None] = {}
+    """
+    Days that `manage.py prune_logpipe` keeps what is done with, by kind, None for ever: `{"dead_letters": 60}`. Kinds
+    and defaults: `dead_letters` 30, `guard` 90, `deletes` 365, `trail` 365, `audits` 90, `backfills` 90, `presences` 1,
+    `log` 7 (the embedded log's records).
+    """
+    LONGEST_OUTAGE_SECONDS: float = 259_200.0
+    """The longest a consumer may be away, three days: `check --deploy` wants topics to keep records for longer."""
+
     def __getattribute__(self, name: str) -> Any:
         if not name.isupper():
             return object.__getattribute__(self, name)

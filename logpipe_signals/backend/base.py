@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend.bounded import within
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.exceptions import DeclarationError
 
 Header = tuple[str, bytes]
@@ -219,6 +220,16 @@ class Producer(abc.ABC):
         """Give up this process's client; the next call makes a new one."""
 
     @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        """
+        Ask the log about topics, for `check --deploy`; what it says nothing about is left out.
+
+        Raises:
+            BackendUnavailable: The log did not answer in time.
+        """
+        return {}
+
+    @classmethod
     def check(cls) -> list[CheckMessage]:
         """Return what is wrong with this backend's settings and packages, without connecting."""
         return []
@@ -402,6 +413,16 @@ class Consumer(abc.ABC):
         if not self._buffer:
             raise StopIteration
         return self._buffer.pop()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        """
+        Ask the log about topics, for `check --deploy`; what it says nothing about is left out.
+
+        Raises:
+            BackendUnavailable: The log did not answer in time.
+        """
+        return {}
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

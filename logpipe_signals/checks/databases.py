@@ -45,6 +45,11 @@ def check_databases(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
     return [message for alias in databases or () for message in _look_into(alias)]
 
 
+def held_by() -> dict[str, list[Publication]]:
+    """Return the publications whose rows each alias may hold."""
+    return {alias: held for alias in connections if (held := _routed_to(alias))}
+
+
 def _look_into(alias: str) -> Iterator[CheckMessage]:
     tables = set(connections[alias].introspection.table_names())
     held = [p for p in _routed_to(alias) if p.concrete_model._meta.db_table in tables]

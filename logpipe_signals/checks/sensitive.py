@@ -41,7 +41,7 @@ def _misspelt(serializer_class: Any) -> Iterator[CheckMessage]:
                 ": nothing would be redacted.",
                 hint=f"Name its fields ({', '.join(names)}), nested ones with dots: 'address.street'.",
                 obj=serializer_class,
-                id="logpipe_signals.E040",
+                id="logpipe_signals.E045",
             )
 
 
@@ -53,7 +53,7 @@ def _in_the_key(serializer_class: Any) -> Iterator[CheckMessage]:
             "in the outbox, in logs, in identities and on the topic as it is.",
             hint="Choose a KEY_FIELD that gives nothing away, such as a UUID.",
             obj=serializer_class,
-            id="logpipe_signals.W040",
+            id="logpipe_signals.W045",
         )
 
 

@@ -10,9 +10,9 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 
-from logpipe_signals import backend
-from logpipe_signals.conf import LogpipeSettings, settings
-from logpipe_signals.exceptions import DeclarationError
+from logpipe_signals import backend, formats
+from logpipe_signals.conf import LogpipeSettings, consumer_group, settings
+from logpipe_signals.exceptions import DeclarationError, UnknownFormatError
 from logpipe_signals.formats import compression
 from logpipe_signals.registry import publications, subscriptions
 from logpipe_signals.schemas.compatibility import Compatibility
@@ -28,21 +28,7 @@ CHOICES = {
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Return what is wrong with `settings.LOGPIPE`."""
-    return [*_unknown_names(), *_choices(), *_compression(), *_backends()]
-
-
-def check_deployment(**_: Any) -> list[CheckMessage]:
-    """Return what production needs and development does not."""
-    if settings.RELAY != "inline" or not len(publications):
-        return []
-    return [
-        checks.Warning(
-            "LOGPIPE['RELAY'] is 'inline': the processes that save also send, and what they leave behind waits for "
-            "their sweeper.",
-            hint="Set LOGPIPE['RELAY'] = 'worker' and keep `manage.py run_relay` running beside the web processes.",
-            id="logpipe_signals.W004",
-        )
-    ]
+    return [*_unknown_names(), *_choices(), *_formats(), *_fencing(), *_groups(), *_backends()]
 
 
 def _unknown_names() -> Iterator[CheckMessage]:
@@ -69,13 +55,49 @@ def _choices() -> Iterator[CheckMessage]:
             )
 
 
-def _compression() -> Iterator[CheckMessage]:
+def _formats() -> Iterator[CheckMessage]:
     code = settings.COMPRESSION
     if code in compression.CODES and not compression.is_available(code):
         yield Error(
             f"LOGPIPE['COMPRESSION'] is {code!r}, and its package is not installed.",
             hint="Install it: pip install 'logpipe_signals[zstd]', or choose 'gzip'.",
             id="logpipe_signals.E022",
+        )
+    try:
+        formats.render(settings.DEFAULT_FORMAT, {})
+    except (UnknownFormatError, ImportError) as error:
+        yield Error(
+            f"LOGPIPE['DEFAULT_FORMAT'] is {settings.DEFAULT_FORMAT!r}, and nothing can be sent. {error}",
+            hint="Install or register it, or choose 'json'.",
+            id="logpipe_signals.E028",
+        )
+
+
+def _fencing() -> Iterator[CheckMessage]:
+    if settings.KAFKA_FENCING != "transactions" or not len(publications):
+        return
+    try:
+        can_fence = backend.producer_class().supports_fencing
+    except DeclarationError:
+        return  # _backends says so
+    if not can_fence:
+        yield Error(
+            f"LOGPIPE['KAFKA_FENCING'] is 'transactions', and {settings.PRODUCER_BACKEND} has none: no relay "
+            "could start.",
+            hint="Choose 'sequence', or PRODUCER_BACKEND = 'logpipe_signals.backend.kafka.Producer'.",
+            id="logpipe_signals.E027",
+        )
+
+
+def _groups() -> Iterator[CheckMessage]:
+    named = settings.KAFKA_CONSUMER_KWARGS
+    by_client = named.get("group_id") or named.get("group.id")
+    if by_client and by_client != consumer_group():
+        yield checks.Warning(
+            f"The consumer group is {consumer_group()!r}, and KAFKA_CONSUMER_KWARGS names {by_client!r}, which does "
+            "not count: positions are stored under the first name.",
+            hint="Keep the name under which positions are stored, as LOGPIPE['CONSUMER_GROUP'], and remove the other.",
+            id="logpipe_signals.W014",
         )
 
 

@@ -301,6 +301,7 @@ def test_a_backends_own_findings(logpipe_settings: ChangeSettings, monkeypatch: 
     assert finding in check_settings()
 
 
+@pytest.mark.django_db(databases=["default", "subscriber"])
 def test_deployment_says_who_sends(logpipe_settings: ChangeSettings) -> None:
     def said() -> list[str]:
         found = checks.run_checks(tags=["logpipe_signals"], include_deployment_checks=True)

@@ -25,8 +25,8 @@ def test_fields_that_are_there_are_fine(declared: Any) -> None:
 
 
 def test_a_misspelt_field_is_an_error(declared: Any) -> None:
-    assert declared("e-mail") == ["logpipe_signals.E040"]
+    assert declared("e-mail") == ["logpipe_signals.E045"]
 
 
 def test_a_sensitive_key_is_a_warning(declared: Any) -> None:
-    assert declared("uuid") == ["logpipe_signals.W040"]
+    assert declared("uuid") == ["logpipe_signals.W045"]

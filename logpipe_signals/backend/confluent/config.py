@@ -10,6 +10,7 @@ import confluent_kafka
 from django.core.checks import CheckMessage, Error
 
 from logpipe_signals.backend.doors import Door
+from logpipe_signals.backend.findings import few_acknowledgements, passed_over
 from logpipe_signals.conf import settings
 
 client_logger = logging.getLogger("logpipe_signals.backend.confluent.client")
@@ -131,6 +132,7 @@ _CONSUMER_ONLY = frozenset(
 )
 _OURS = frozenset({"auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store", "group.id"})
 """What this package decides: positions are its own, and so is the group."""
+PASSED_OVER = _OURS - {"group.id"}
 
 
 def producer_config(message_timeout_ms: int) -> dict[str, Any]:
@@ -169,6 +171,11 @@ def consumer_config(group: str | None, options: Mapping[str, Any]) -> dict[str, 
         # librdkafka wants a name even where no group is joined.
         "group.id": group or named.get("group.id") or "logpipe-without-group",
     }
+
+
+def admin_config() -> dict[str, Any]:
+    """Return the properties of a client that asks about topics."""
+    return {**_connection(), **_without(translated(settings.KAFKA_KWARGS), _PRODUCER_ONLY | _CONSUMER_ONLY)}
 
 
 def door() -> Door:
@@ -239,6 +246,9 @@ def check(setting: str) -> list[CheckMessage]:
             for each in sorted(values)
             if each not in _WITHOUT_COUNTERPART and not _is_known({each: values[each]})
         ]
+        found += [passed_over(name, each) for each in sorted(values) if translated({each: 0}).keys() & PASSED_OVER]
+    if setting == "KAFKA_PRODUCER_KWARGS" and _acknowledged_by_less():
+        found.append(few_acknowledgements())
     if not settings.KAFKA_BOOTSTRAP_SERVERS and "bootstrap.servers" not in translated(settings.KAFKA_KWARGS):
         found.append(
             Error(
@@ -248,6 +258,11 @@ def check(setting: str) -> list[CheckMessage]:
             )
         )
     return found
+
+
+def _acknowledged_by_less() -> bool:
+    chosen = {**translated(settings.KAFKA_KWARGS), **translated(settings.KAFKA_PRODUCER_KWARGS)}
+    return str(chosen.get("acks", chosen.get("request.required.acks", "all"))) not in ("all", "-1")
 
 
 def _is_known(values: Mapping[str, Any]) -> bool:

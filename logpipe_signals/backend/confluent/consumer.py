@@ -17,6 +17,8 @@ from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.confluent import config, errors
+from logpipe_signals.backend.confluent.describing import describe
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.exceptions import DeclarationError, MissingTopicError
 
 logger = logging.getLogger(__name__)
@@ -127,6 +129,10 @@ class Consumer(base.Consumer):
         finally:
             if self._client is not None:
                 self._client.close()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

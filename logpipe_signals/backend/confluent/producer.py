@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.core.checks import CheckMessage
 
@@ -12,6 +12,8 @@ from logpipe_signals.backend.clock import Deadline
 from logpipe_signals.backend.confluent import config
 from logpipe_signals.backend.confluent.client import current_clients, shared_client
 from logpipe_signals.backend.confluent.delivery import ConfluentDelivery
+from logpipe_signals.backend.confluent.describing import describe
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.backend.partitioning import layout_of
 from logpipe_signals.conf import settings
 
@@ -46,6 +48,10 @@ class Producer(base.Producer):
     def close(self) -> None:
         for client in current_clients():
             client.close()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

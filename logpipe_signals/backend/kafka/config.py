@@ -11,6 +11,7 @@ import kafka
 from django.core.checks import CheckMessage, Error
 
 from logpipe_signals.backend.doors import Door
+from logpipe_signals.backend.findings import few_acknowledgements, passed_over
 from logpipe_signals.conf import settings
 
 CONNECT_SECONDS = 5.0
@@ -25,6 +26,7 @@ _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 _NOT_FOR_CONSUMERS = frozenset({"auto_offset_reset", "enable_auto_commit", "group_id", "consumer_timeout_ms"})
 """What this package decides: positions are its own, and so is the group."""
+PASSED_OVER = frozenset({"auto_offset_reset", "enable_auto_commit"})
 
 
 def producer_config() -> dict[str, Any]:
@@ -56,6 +58,11 @@ def consumer_config(group: str | None, options: Mapping[str, Any]) -> dict[str, 
         "enable_auto_commit": False,
         "group_id": group if group is not None else named.get("group_id"),
     }
+
+
+def admin_config() -> dict[str, Any]:
+    """Return the arguments of `KafkaAdminClient`."""
+    return {**_connection(), **_known(settings.KAFKA_KWARGS, frozenset(kafka.KafkaAdminClient.DEFAULT_CONFIG))}
 
 
 def door() -> Door:
@@ -112,13 +119,20 @@ def _without_idempotence() -> dict[str, Any]:
 def check_producer() -> list[CheckMessage]:
     """Return what is wrong with the producer's settings."""
     unknown = settings.KAFKA_PRODUCER_KWARGS.keys() - producer_names()
-    return [*check_connection(), *_unknown("KAFKA_PRODUCER_KWARGS", unknown, "KafkaProducer")]
+    chosen = {**settings.KAFKA_KWARGS, **settings.KAFKA_PRODUCER_KWARGS}
+    weaker = [few_acknowledgements()] if chosen.get("acks", "all") not in ("all", -1) else []
+    return [*check_connection(), *_unknown("KAFKA_PRODUCER_KWARGS", unknown, "KafkaProducer"), *weaker]
 
 
 def check_consumer() -> list[CheckMessage]:
     """Return what is wrong with the consumer's settings."""
     unknown = settings.KAFKA_CONSUMER_KWARGS.keys() - consumer_names()
-    return [*check_connection(), *_unknown("KAFKA_CONSUMER_KWARGS", unknown, "KafkaConsumer")]
+    ours = [
+        passed_over(setting, name)
+        for setting in ("KAFKA_KWARGS", "KAFKA_CONSUMER_KWARGS")
+        for name in sorted(PASSED_OVER & getattr(settings, setting).keys())
+    ]
+    return [*check_connection(), *_unknown("KAFKA_CONSUMER_KWARGS", unknown, "KafkaConsumer"), *ours]
 
 
 def check_connection() -> list[CheckMessage]:

@@ -16,7 +16,9 @@ from kafka.structs import OffsetAndMetadata
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Gap, Position, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.backend.kafka import config, errors
+from logpipe_signals.backend.kafka.describing import describe
 from logpipe_signals.exceptions import DeclarationError, MissingTopicError
 
 logger = logging.getLogger(__name__)
@@ -131,6 +133,10 @@ class Consumer(base.Consumer):
             self.give_up(set(self._owned))
         finally:
             self._close_client()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

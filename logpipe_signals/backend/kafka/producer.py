@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.core.checks import CheckMessage
 
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Delivery, Layout, Message
 from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.backend.kafka import config
 from logpipe_signals.backend.kafka.client import current_clients, shared_client
 from logpipe_signals.backend.kafka.delivery import KafkaDelivery
+from logpipe_signals.backend.kafka.describing import describe
 from logpipe_signals.backend.partitioning import layout_of
 from logpipe_signals.conf import settings
 
@@ -56,6 +58,10 @@ class Producer(base.Producer):
     def close(self) -> None:
         for client in current_clients():
             client.close()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

@@ -13,10 +13,12 @@ from django.core.checks import CheckMessage
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Gap, Lag, Position, Record, Subscription, TopicPartition
 from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.backend.kinesis import config, errors, leavings
 from logpipe_signals.backend.kinesis.behind import lag_at
 from logpipe_signals.backend.kinesis.claims import ShardClaims
 from logpipe_signals.backend.kinesis.client import shared_client
+from logpipe_signals.backend.kinesis.describing import describe
 from logpipe_signals.backend.kinesis.family import Family
 from logpipe_signals.backend.kinesis.fetching import fetch, latest_iterator
 from logpipe_signals.backend.kinesis.limits import MOST_RECORDS_A_READ
@@ -135,6 +137,10 @@ class Consumer(base.Consumer):
             self._drop(self.assignment())
         finally:
             self._leave()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from django.core.checks import CheckMessage
@@ -10,9 +10,11 @@ from django.core.checks import CheckMessage
 from logpipe_signals.backend import base
 from logpipe_signals.backend.base import Delivery, Layout, Message
 from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.backend.facts import TopicFacts
 from logpipe_signals.backend.kinesis import config
 from logpipe_signals.backend.kinesis.client import close_clients
 from logpipe_signals.backend.kinesis.delivery import Entry, KinesisDelivery
+from logpipe_signals.backend.kinesis.describing import describe
 from logpipe_signals.backend.kinesis.layout import layout_of
 from logpipe_signals.backend.kinesis.limits import RECORD_BYTES, partition_key_of, refusal_of, refusal_of_size, size_of
 from logpipe_signals.backend.kinesis.sending import close_senders, current_senders, shared_sender
@@ -51,6 +53,10 @@ class Producer(base.Producer):
     def close(self) -> None:
         close_senders()
         close_clients()
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        return describe(topics, timeout_seconds=timeout_seconds)
 
     @classmethod
     def check(cls) -> list[CheckMessage]:
