@@ -34,7 +34,7 @@ class MarkedRow(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Mark:
     """
-    One mark: of a range of rows of one partition, or the last one of a partition in a round.
+    One mark: of a range of rows of one partition, or the first or the last one of a partition in a round.
 
     audit:      Names the audit.
     round:      1, 2, ...: each row is looked at in each round; what differs in the last one as well is drift.
@@ -43,6 +43,7 @@ class Mark:
                 was applied for a row with a higher one changed after the reading.
     paths:      What the tokens are of.
     count, checksum: Of the rows, and of their tokens in this order.
+    begins:     Whether it is a first mark: nothing was read for this round when it was sent.
     leaving:    Hashes of keys whose deletes are in the outbox still.
     expected:   Of a last mark: how many marks of this round there are in each partition.
     deletes:    Of a last mark: whether rows that the publisher does not have should not be at the subscriber's.
@@ -60,6 +61,7 @@ class Mark:
     rows: list[MarkedRow]
     count: int = 0
     checksum: str = ""
+    begins: bool = False
     leaving: list[int] | None = None
     expected: dict[str, int] | None = None
     deletes: bool = False

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import transaction
 
 from logpipe_signals.backend.base import OffsetStore, Position, TopicPartition
+from logpipe_signals.consuming.audits.touched import TouchedKeys
 from logpipe_signals.consuming.dead_letters import OpenLetters
 from logpipe_signals.exceptions import PositionConflict
 
@@ -25,6 +26,7 @@ class Positions:
         self._written: dict[TopicPartition, Position | None] = {}
         self._reads: dict[TopicPartition, int] = {}
         self.letters = OpenLetters(group=group, alias=store.alias())
+        self.touched = TouchedKeys(group=group, alias=store.alias())
 
     @property
     def alias(self) -> str:

@@ -35,9 +35,17 @@ def work(batch: Batch, positions: Positions) -> BatchReport:
     report.stale = [each for each in waiting if id(each) in judged.stale]
     fresh = [each for each in waiting if id(each) not in judged.stale] if judged.stale else waiting
     report.applied = _apply(fresh, judged.moved_on, alone=len(batch.items) == 1)
-    compare([item.what for item in batch.items if isinstance(item.what, Marked)], positions)
+    _audit(batch, report, positions)
     finish(batch, report, positions)
     return report
+
+
+def _audit(batch: Batch, report: BatchReport, positions: Positions) -> None:
+    """Compare with the marks of audits, once it is noted what was touched behind their first ones."""
+    marks = [item.what for item in batch.items if isinstance(item.what, Marked)]
+    compare([mark for mark in marks if mark.begins], positions)
+    positions.touched.record(batch.partition, positions.generation(batch.partition), report.applied)
+    compare([mark for mark in marks if not mark.begins], positions)
 
 
 def finish(batch: Batch, report: BatchReport, positions: Positions) -> None:

@@ -27,10 +27,6 @@ class Migration(migrations.Migration):
                 ),
                 ("fields", models.JSONField(default=list, help_text="The members of the message that are compared.")),
                 ("state", models.CharField(choices=[("open", "open"), ("done", "done")], default="open", max_length=8)),
-                (
-                    "unsettled",
-                    models.BigIntegerField(default=0, help_text="Further rows that changed while they were looked at."),
-                ),
                 ("problem", models.TextField(blank=True, default="", help_text="Why something was not compared.")),
                 ("created", models.DateTimeField(auto_now_add=True)),
             ],
@@ -40,6 +36,24 @@ class Migration(migrations.Migration):
                         fields=("run", "group", "topic", "message_type", "version"), name="logpipe_audit_run"
                     )
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditTouch",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("round", models.SmallIntegerField()),
+                ("partition", logpipe_signals.models.exact.ExactCharField(max_length=128)),
+                ("keys", models.BinaryField()),
+                (
+                    "audit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="touches", to="logpipe_signals.audit"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "audit touches",
             },
         ),
         migrations.CreateModel(
@@ -96,6 +110,10 @@ class Migration(migrations.Migration):
                 ("sequence", models.BigIntegerField()),
                 ("rows", models.IntegerField(default=0)),
                 ("keys", models.BinaryField(default=b"")),
+                (
+                    "begins",
+                    models.BooleanField(default=False, help_text="A first mark: behind it stands what was read later."),
+                ),
                 (
                     "expected",
                     models.JSONField(help_text="Of a last mark: the number of marks in each partition.", null=True),

@@ -1,6 +1,6 @@
 """The tables: outbox, source, leases, backfills, offsets, sequences, dead letters and their trail, audits, the log."""
 
-from logpipe_signals.models.audits import Audit, AuditFinding, AuditRange
+from logpipe_signals.models.audits import Audit, AuditFinding, AuditRange, AuditTouch
 from logpipe_signals.models.backfills import Backfill, BackfillKey
 from logpipe_signals.models.database_log import LogPartition, LogRecord
 from logpipe_signals.models.dead_letters import DeadLetter
@@ -17,6 +17,7 @@ __all__ = [
     "Audit",
     "AuditFinding",
     "AuditRange",
+    "AuditTouch",
     "Backfill",
     "BackfillKey",
     "DeadLetter",

@@ -27,7 +27,6 @@ class Audit(models.Model):
     lookup = models.JSONField(default=list, help_text="The members of the message by which a row is found.")
     fields = models.JSONField(default=list, help_text="The members of the message that are compared.")
     state = models.CharField(max_length=8, choices=AuditState, default=AuditState.OPEN)
-    unsettled = models.BigIntegerField(default=0, help_text="Further rows that changed while they were looked at.")
     problem = models.TextField(blank=True, default="", help_text="Why something was not compared.")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -52,6 +51,7 @@ class AuditRange(models.Model):
     sequence = models.BigIntegerField()
     rows = models.IntegerField(default=0)
     keys = models.BinaryField(default=b"")
+    begins = models.BooleanField(default=False, help_text="A first mark: behind it stands what was read later.")
     expected = models.JSONField(null=True, help_text="Of a last mark: the number of marks in each partition.")
     deletes = models.BooleanField(default=False, help_text="Of a last mark: extra rows are drift.")
     cancelled = models.BooleanField(default=False)
@@ -63,6 +63,21 @@ class AuditRange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partition} {self.round}/{self.number}"
+
+
+class AuditTouch(models.Model):
+    """The hashes of the keys of one batch that was applied behind a first mark of an audit that is open."""
+
+    audit = models.ForeignKey(Audit, on_delete=models.CASCADE, related_name="touches")
+    round = models.SmallIntegerField()
+    partition = ExactCharField(max_length=128)
+    keys = models.BinaryField()
+
+    class Meta:
+        verbose_name_plural = "audit touches"
+
+    def __str__(self) -> str:
+        return f"{self.partition} {self.round}"
 
 
 class FindingKind(models.TextChoices):

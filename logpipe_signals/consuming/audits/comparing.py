@@ -11,8 +11,10 @@ from django.db import transaction
 
 from logpipe_signals.auditing.marks import Mark, MarkedRow
 from logpipe_signals.auditing.tokens import checksum, key_hash, same
+from logpipe_signals.backend.base import TopicPartition
 from logpipe_signals.consuming.audits.mark import Marked
 from logpipe_signals.consuming.audits.own_rows import OwnRows
+from logpipe_signals.consuming.audits.touched import touched
 from logpipe_signals.consuming.incoming import Route
 from logpipe_signals.consuming.positions import Positions
 from logpipe_signals.consuming.staleness import digest_for
@@ -42,7 +44,7 @@ def _take(marked: Marked, route: Route, positions: Positions) -> None:
         with transaction.atomic(using=positions.alias):
             mark = Mark.from_message(marked.body)
             audit = _audit(mark, marked, route, positions)
-            if _is_new(audit, mark, marked, positions.alias):
+            if _is_new(audit, mark, marked, positions):
                 _compare(mark, audit, route, marked, positions)
     except Exception as error:  # Whatever the bytes are: the consumer goes on, and the audit stays incomplete.
         if is_transient(error):
@@ -53,7 +55,7 @@ def _take(marked: Marked, route: Route, positions: Positions) -> None:
 def _compare(mark: Mark, audit: Audit, route: Route, marked: Marked, positions: Positions) -> None:
     try:
         with transaction.atomic(using=positions.alias):
-            _Comparison(mark, audit, route, marked.record.topic, positions).run()
+            _Comparison(mark, audit, route, marked.record.topic_partition, positions).run()
     except Exception as error:  # A serializer of the project may raise anything; the report says so.
         if is_transient(error):
             raise
@@ -79,10 +81,13 @@ def _audit(mark: Mark, marked: Marked, route: Route, positions: Positions) -> Au
     return audits.get(**names)
 
 
-def _is_new(audit: Audit, mark: Mark, marked: Marked, alias: str) -> bool:
+def _is_new(audit: Audit, mark: Mark, marked: Marked, positions: Positions) -> bool:
     """Keep that a mark arrived; one that is read again, from the beginning of the topic say, is compared once only."""
+    alias = positions.alias
     if audit.state == AuditState.DONE or _range(audit, mark, alias).exists():
         return False
+    if mark.begins:
+        positions.touched.begun(marked.record.topic_partition)
     hashes = array("q", [key_hash(row.lookup) for row in mark.rows] + list(mark.leaving or ()))
     AuditRange.objects.using(alias).create(
         audit=audit,
@@ -93,6 +98,7 @@ def _is_new(audit: Audit, mark: Mark, marked: Marked, alias: str) -> bool:
         rows=len(mark.rows),
         keys=hashes.tobytes(),
         expected=mark.expected,
+        begins=mark.begins,
         deletes=mark.deletes,
         cancelled=mark.cancelled,
     )
@@ -106,8 +112,8 @@ def _range(audit: Audit, mark: Mark, alias: str) -> Any:
 class _Comparison:
     """One mark against the rows that it is about."""
 
-    def __init__(self, mark: Mark, audit: Audit, route: Route, topic: str, positions: Positions) -> None:
-        self.mark, self.audit, self.route, self.topic = mark, audit, route, topic
+    def __init__(self, mark: Mark, audit: Audit, route: Route, partition: TopicPartition, positions: Positions) -> None:
+        self.mark, self.audit, self.route, self.partition = mark, audit, route, partition
         self._group, self._alias = positions.group, positions.alias
         self._own = OwnRows(route)
         self._paths = [tuple(path.split(".")) for path in mark.paths]
@@ -188,7 +194,10 @@ class _Comparison:
 
     def _under_way(self, rows: Mapping[int, MarkedRow]) -> set[int]:
         """Return which of these rows changed while they were read, sent or compared."""
+        if not rows:
+            return set()
         under_way = {key for key, row in rows.items() if row.under_way}
+        under_way |= rows.keys() & touched(self.audit, partition=self.partition.partition, round=self.mark.round)
         digests = {self._digest(row): key for key, row in rows.items() if key not in under_way}
         newer = AppliedSequence.objects.using(self._alias).filter(
             digest__in=list(digests), sequence__gt=self.mark.sequence
@@ -196,4 +205,4 @@ class _Comparison:
         return under_way | {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
 
     def _digest(self, row: MarkedRow) -> Any:
-        return digest_for(self._group, self.mark.source, self.topic, f"{self.route.message_type}:{row.pk}")
+        return digest_for(self._group, self.mark.source, self.partition.topic, f"{self.route.message_type}:{row.pk}")

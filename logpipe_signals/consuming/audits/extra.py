@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from django.db.models import Min
-
 from logpipe_signals.consuming.audits.own_rows import OwnRows
-from logpipe_signals.consuming.incoming import storable
-from logpipe_signals.models import AppliedSequence, Audit, AuditFinding
+from logpipe_signals.consuming.audits.touched import touched
+from logpipe_signals.models import Audit, AuditFinding
 from logpipe_signals.models.audits import FindingKind, FindingState
 
 HASHES_AT_ONCE = 1_000_000
@@ -22,27 +20,20 @@ ROWS_A_WRITE = 500
 Row = tuple[int, Mapping[str, Any], str]
 
 
-def find_extra(audit: Audit, own: OwnRows, names: Sequence[str]) -> int:
+def find_extra(audit: Audit, own: OwnRows, names: Sequence[str]) -> None:
     """
-    Keep the rows of a finished audit that no mark told of, and return how many changed since it began.
+    Keep the rows of a finished audit that no mark told of, and that no message was about since it began.
 
-    Those were applied with a higher sequence than the audit's first: they came after their range was read.
+    What was touched is asked after the rows are read: a row that came meanwhile is among it.
     """
-    ranges = audit.ranges.all()
-    begun = ranges.aggregate(sequence=Min("sequence"))["sequence"]
-    unsettled = 0
     for told in _told(audit):
         rows = (row for row in own.keys(names) if row[0] % told.slices == told.slice and row[0] not in told)
         while some := list(islice(rows, ROWS_A_WRITE)):
-            unsettled += _keep(audit, some, begun)
-    return unsettled
+            meanwhile = touched(audit)
+            _keep(audit, [row for row in some if row[0] not in meanwhile])
 
 
-def _keep(audit: Audit, rows: Sequence[Row], begun: int) -> int:
-    using = audit._state.db
-    keys = {storable(key) for _, _, key in rows if key}
-    newer = AppliedSequence.objects.using(using).filter(message_key__in=keys, sequence__gt=begun)
-    moved = set(newer.values_list("message_key", flat=True))
+def _keep(audit: Audit, rows: Sequence[Row]) -> None:
     findings = [
         AuditFinding(
             audit=audit,
@@ -54,10 +45,8 @@ def _keep(audit: Audit, rows: Sequence[Row], begun: int) -> int:
             lookup=lookup,
         )
         for key_hash, lookup, key in rows
-        if storable(key) not in moved
     ]
-    AuditFinding.objects.using(using).bulk_create(findings, ignore_conflicts=True)
-    return len(rows) - len(findings)
+    AuditFinding.objects.using(audit._state.db).bulk_create(findings, ignore_conflicts=True)
 
 
 class _Told:

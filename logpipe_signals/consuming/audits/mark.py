@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from logpipe_signals.auditing.marks import AUDIT_SUFFIX
@@ -16,6 +17,11 @@ class Marked(Refused):
     """A record that is no message but a mark. Whoever does not compare passes it over, like an ignored type."""
 
     body: object = None
+
+    @property
+    def begins(self) -> bool:
+        """Tell whether it is the first mark of a round in its partition."""
+        return isinstance(self.body, Mapping) and self.body.get("begins") is True
 
 
 def is_mark(message_type: str) -> bool:

@@ -12,10 +12,11 @@ from django.db.models import Count, Max, Sum
 
 from logpipe_signals.consuming.audits.extra import find_extra
 from logpipe_signals.consuming.audits.own_rows import NotComparable, OwnRows
+from logpipe_signals.consuming.audits.touched import is_open
 from logpipe_signals.consuming.incoming import Route
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.models import Audit, AuditFinding
-from logpipe_signals.models.audits import AuditState, FindingState
+from logpipe_signals.models.audits import AuditState, FindingKind, FindingState
 
 EVERYWHERE = "*"
 
@@ -80,7 +81,7 @@ def report_on(audit: Audit, routes: Mapping[str, Routes]) -> AuditReport:
         audit=audit,
         rows=last_round.aggregate(rows=Sum("rows"))["rows"] or 0,
         counts=counts,
-        unsettled=unsettled + audit.unsettled,
+        unsettled=unsettled,
         waiting=waiting,
         cancelled=cancelled,
         problems=tuple(each for each in [audit.problem, *said] if each),
@@ -132,17 +133,14 @@ def _arrived(audit: Audit, number: int, expected: Mapping[str, int]) -> Iterator
 
 
 def _finish(audit: Audit, routes: Mapping[str, Routes]) -> None:
-    """Look for extra rows, and let the hashes go. Two that report at a time do it one after the other."""
-    using = audit._state.db
-    with transaction.atomic(using=using):
-        if not Audit.objects.using(using).filter(pk=audit.pk, state=AuditState.OPEN).update(state=AuditState.DONE):
-            audit.refresh_from_db()
-            return
+    """Look for extra rows, and let the hashes go. Consumers go on recording what they touch until this is done."""
+    audit.findings.filter(kind=FindingKind.EXTRA).delete()  # Of a report that was broken off.
+    _look_for_extra(audit, _route(audit, routes))
+    with transaction.atomic(using=audit._state.db):
         audit.state = AuditState.DONE
-        route = _route(audit, routes)
-        _look_for_extra(audit, route)
+        audit.save(update_fields=["state", "problem", "fields"])
         audit.ranges.update(keys=b"")
-        audit.save(update_fields=["state", "unsettled", "problem", "fields"])
+        audit.touches.all().delete()
 
 
 def _route(audit: Audit, routes: Mapping[str, Routes]) -> Route | None:
@@ -160,7 +158,9 @@ def _look_for_extra(audit: Audit, route: Route | None) -> None:
         return
     own = OwnRows(route)
     try:
-        audit.unsettled = find_extra(audit, own, audit.lookup)
+        if not is_open(audit):
+            raise NotComparable("Extra rows: its marks arrived more than an hour ago. Audit again, and report sooner.")
+        find_extra(audit, own, audit.lookup)
         audit.fields = sorted(own.fields)
     except NotComparable as error:
         audit.problem = str(error)

@@ -92,7 +92,7 @@ class AuditRun:
 
     def _round(self, round_number: int) -> None:
         source, sequence = Source.objects.draw_sequence(self.target.using)
-        self._sender.begin(round_number, source)
+        self._sender.begin(round_number, source, sequence)
         self.sent.rows = self.sent.under_way = self.sent.unreadable = 0
         started = clock.seconds()
         for found in self._reader.ranges(self.options.pks):

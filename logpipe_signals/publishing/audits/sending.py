@@ -84,12 +84,15 @@ class MarkSender:
         self._number = self._round = 0
         self._source = ""
 
-    def begin(self, round_number: int, source: str) -> None:
-        """Begin a round."""
+    def begin(self, round_number: int, source: str, sequence: int) -> None:
+        """Begin a round: its first marks are on the log before anything is read for it."""
         self._round, self._source = round_number, source
         self._number = 0
         self._held.clear()
         self._sent = dict.fromkeys(self.places.keys, 0)
+        for partition, key in self.places.keys.items():
+            self._send(partition, key, sequence, [()] * len(self._versions), begins=True)
+        self.settle()
 
     def add(self, entries: Sequence[Entry], sequence: int) -> None:
         """Take rows that were read behind a sequence, and send what fills a mark."""

@@ -1,0 +1,112 @@
+"""
+Touched keys: what was applied behind an audit's first mark in a partition.
+
+The first mark of a round is sent before any row is read for it. So a row that differs from what a later mark says of it
+has drifted only if no message about its key stands between the two; and the same of an extra row, up to the moment when
+it is looked for. While an audit is open, each batch therefore leaves the hashes of its keys, 8 bytes each.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Max
+from django.utils import timezone
+
+from logpipe_signals.auditing.tokens import key_hash
+from logpipe_signals.backend.base import TopicPartition
+from logpipe_signals.consuming.incoming import Incoming
+from logpipe_signals.models import Audit, AuditRange, AuditTouch
+from logpipe_signals.models.audits import AuditState
+
+OPEN_FOR = timedelta(hours=1)
+"""How long after its last mark an audit may be reported on for the first time, if it is to find extra rows."""
+
+
+class _Begun(NamedTuple):
+    """An audit whose first mark stood in a partition."""
+
+    audit: int
+    message_type: str
+    lookup: tuple[str, ...]
+    round: int
+
+
+class TouchedKeys:
+    """
+    Knows which audits have begun in a partition, so that a topic without any costs no statement.
+
+    Asked anew whenever the position of the partition is read: from then on only this process meets its marks.
+    """
+
+    def __init__(self, *, group: str, alias: str) -> None:
+        self._group, self._alias = group, alias
+        self._known: dict[TopicPartition, tuple[int, list[_Begun]]] = {}
+
+    def begun(self, partition: TopicPartition) -> None:
+        """Take note of a first mark: ask again at the next batch."""
+        self._known.pop(partition, None)
+
+    def record(self, partition: TopicPartition, generation: int, applied: Sequence[tuple[Incoming, Any]]) -> None:
+        """Leave the keys of what was applied, in its transaction, with every audit that is open in its partition."""
+        if not (begun := self._begun(partition, generation)) or not applied:
+            return
+        still_open = set(_open(self._alias).filter(pk__in=[each.audit for each in begun]).values_list("pk", flat=True))
+        if len(still_open) < len(begun):
+            begun = [each for each in begun if each.audit in still_open]
+            self._known[partition] = (generation, begun)
+        touches = [self._touch(partition, each, applied) for each in begun]
+        AuditTouch.objects.using(self._alias).bulk_create([touch for touch in touches if touch.keys])
+
+    def _touch(self, partition: TopicPartition, begun: _Begun, applied: Sequence[tuple[Incoming, Any]]) -> AuditTouch:
+        hashes = array("q", {h for each, _ in applied for h in _hashes(each, begun)})
+        return AuditTouch(audit_id=begun.audit, round=begun.round, partition=partition.partition, keys=hashes.tobytes())
+
+    def _begun(self, partition: TopicPartition, generation: int) -> list[_Begun]:
+        known = self._known.get(partition)
+        if known is None or known[0] != generation:
+            known = self._known[partition] = (generation, self._read(partition))
+        return known[1]
+
+    def _read(self, partition: TopicPartition) -> list[_Begun]:
+        ranges = AuditRange.objects.using(self._alias).filter(
+            begins=True,
+            partition=partition.partition,
+            audit__in=_open(self._alias).filter(group=self._group, topic=partition.topic),
+        )
+        columns = ("audit", "audit__message_type", "audit__lookup")
+        rows = ranges.values_list(*columns).annotate(Max("round")).values_list(*columns, "round__max")
+        return [_Begun(audit, kind, tuple(lookup), number) for audit, kind, lookup, number in rows]
+
+
+def touched(audit: Audit, **where: Any) -> set[int]:
+    """Return the hashes of the keys that were touched, in a partition and round, or at all."""
+    found: set[int] = set()
+    for keys in AuditTouch.objects.using(audit._state.db).filter(audit=audit, **where).values_list("keys", flat=True):
+        some: array[int] = array("q")
+        some.frombytes(bytes(keys))
+        found.update(some)
+    return found
+
+
+def is_open(audit: Audit) -> bool:
+    """Tell whether keys are still recorded for an audit."""
+    return bool(_open(audit._state.db or DEFAULT_DB_ALIAS).filter(pk=audit.pk).exists())
+
+
+def _open(alias: str) -> Any:
+    recent = AuditRange.objects.using(alias).filter(created__gte=timezone.now() - OPEN_FOR).values("audit")
+    return Audit.objects.using(alias).filter(state=AuditState.OPEN, pk__in=recent)
+
+
+def _hashes(incoming: Incoming, begun: _Begun) -> Iterable[int]:
+    for route in (incoming.route, *incoming.siblings):
+        if route.message_type == begun.message_type:
+            message = incoming.message
+            if incoming.siblings:
+                message = route.lookup.arguments_for_key(incoming.record.key_text) or {}
+            yield key_hash([message.get(name) for name in begun.lookup])
