@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from logpipe_signals.backend.base import Message
 from logpipe_signals.backend.dummy import Producer, create_topic
-from logpipe_signals.models import Audit, AuditFinding, AuditRange
+from logpipe_signals.models import Audit, AuditFinding, AuditRange, AuditTouch
 from logpipe_signals.publishing.audits.reading import RangeReader
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun
 from logpipe_signals.publishing.audits.sending import AuditFailed
@@ -154,6 +156,46 @@ def test_rows_made_while_the_audit_ran_are_not_extra(sides: Sides, people: list[
     Person.objects.create(first_name="New", last_name="Comer")
     sides.sync()
     assert found(sides.report(sent)) == set()
+
+
+def test_a_key_that_changes_hands_during_the_audit_is_no_drift(
+    sides: Sides, people: list[Person], copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row takes a key for a while, and its giving it up has not been read: nothing tells of the row by its key."""
+    unread = uuid.uuid4()
+    ranges = RangeReader.ranges
+
+    def taken_meanwhile(self: RangeReader, *arguments: Any) -> Any:
+        yield from ranges(self, *arguments)
+        Person.objects.create(uuid=unread, first_name="Passing", last_name="By")
+        sides.relay()
+        Person.objects.filter(uuid=unread).delete()
+
+    monkeypatch.setattr(RangeReader, "ranges", taken_meanwhile)
+    monkeypatch.setattr(RangeReader, "leaving", lambda self: iter(()))
+    sent = sides.start()
+    sides.consume()
+    assert copies.filter(uuid=unread).exists()
+    assert found(sides.report(sent)) == set()
+
+
+def test_nothing_is_recorded_for_an_audit_that_is_done(sides: Sides, people: list[Person]) -> None:
+    sides.audit()
+    people[0].save()
+    sides.sync()
+    assert not AuditTouch.objects.using("subscriber").exists()
+
+
+def test_extra_rows_are_not_judged_by_a_report_that_comes_too_late(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    copies.create(uuid=uuid.uuid4(), first_name="G", last_name="H")
+    sent = sides.start()
+    sides.consume()
+    AuditRange.objects.using("subscriber").update(created=timezone.now() - timedelta(hours=2))
+    report = sides.report(sent)
+    assert (report.verdict, found(report)) == ("incomplete", set())
+    assert any("an hour ago" in problem for problem in report.problems)
 
 
 def test_a_delete_that_is_on_its_way_is_no_extra_row(sides: Sides, people: list[Person]) -> None:
