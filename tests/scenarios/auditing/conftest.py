@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.scenarios.auditing.both import Both
-from tests.scenarios.consuming.conftest import field, hurt_postgres, make_field
-from tests.scenarios.consuming.field import Field
+from tests.scenarios.consuming.conftest import MakeField, hurt_postgres, make_field
 
-__all__ = ["both", "field", "hurt_postgres", "make_field"]
+__all__ = ["both", "hurt_postgres", "make_field"]
 
 
-@pytest.fixture
-def both(field: Field) -> Both:
+@pytest.fixture(params=["embedded log", "kafka"])
+def both(request: pytest.FixtureRequest, make_field: MakeField) -> Both:
     """Return both sides on each log, with people who rest and nobody at work yet."""
-    sides = Both(field)
+    log = {}
+    if request.param == "kafka":
+        log = {"LOGPIPE_BACKEND": "kafka", "KAFKA_BOOTSTRAP_SERVERS": request.getfixturevalue("kafka_broker")}
+    sides = Both(make_field(**log))
     sides.seed()
     return sides

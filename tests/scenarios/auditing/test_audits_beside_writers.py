@@ -1,8 +1,8 @@
 """
 An audit names exactly the rows that drifted, while writers, relays and consumers work; repair mends exactly those.
 
-The writers make, update and delete their own rows, one by one and in bulk. What drifts is among people who rest, so that
-it is known.
+The writers make, update and delete their own rows, one by one and in bulk. What drifts is among people who rest, so
+that it is known.
 """
 
 from __future__ import annotations
