@@ -47,7 +47,7 @@ os.register_at_fork(after_in_child=_bell.reset_after_fork)
 
 
 def create_topic(topic: str, partitions: int | None = None) -> None:
-    """Make a topic, or give one more partitions (keys move then: read docs on partitions first)."""
+    """Make a topic, or give one more partitions (keys move then: see "More partitions" in docs/consuming.rst)."""
     count = settings.DATABASE_LOG_PARTITIONS if partitions is None else partitions
     database_log.create_topics(settings.DATABASE_LOG_ALIAS, [topic], count)
     _bell.ring()

@@ -25,6 +25,7 @@ class Positions:
         self._committed: dict[TopicPartition, Position | None] = {}
         self._written: dict[TopicPartition, Position | None] = {}
         self._reads: dict[TopicPartition, int] = {}
+        self._lost: set[TopicPartition] = set()
         self.letters = OpenLetters(group=group, alias=store.alias())
         self.touched = TouchedKeys(group=group, alias=store.alias())
 
@@ -37,6 +38,7 @@ class Positions:
         """Read the stored positions, as on an assignment."""
         found = self.store.read(self.group, partitions)
         self._committed.update(found)
+        self._lost.difference_update(partitions)
         self._reads.update({partition: self.generation(partition) + 1 for partition in partitions})
         self.forget_written(partitions)
         return found
@@ -54,8 +56,9 @@ class Positions:
         return partition in self._committed
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Drop what is known of partitions that another process may own by now."""
+        """Drop what is known of partitions that another process may own by now; until read again they do not move."""
         for partition in partitions:
+            self._lost.add(partition)
             self._committed.pop(partition, None)
             self._written.pop(partition, None)
 
@@ -69,7 +72,7 @@ class Positions:
         Move a position inside the transaction that is open.
 
         Raises:
-            PositionConflict: Another consumer moved it.
+            PositionConflict: Another consumer moved it, or was given the partition.
         """
         expected = self._expected(partition)
         self.store.advance(self.group, partition, expected=expected, position=position)
@@ -99,6 +102,12 @@ class Positions:
     def _expected(self, partition: TopicPartition) -> Position | None:
         if partition in self._written:
             return self._written[partition]
+        if partition in self._lost:
+            # Read now, the position would be that of the new owner, and this one's older batch would pass.
+            raise PositionConflict(
+                f"{partition.topic}/{partition.partition} was taken from this consumer of group {self.group!r}. "
+                "Poll again: whoever has it now goes on at the stored position."
+            )
         if partition not in self._committed:
             self.read([partition])
         return self._committed[partition]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from logpipe_signals.backend.base import Consumer, TopicPartition
-from logpipe_signals.testing.conformance.log import Log, poll_until
+from logpipe_signals.backend.clock import Deadline
+from logpipe_signals.testing.conformance.log import PATIENCE_SECONDS, Log, poll_until
 
 pytestmark = [
     pytest.mark.django_db(databases="__all__", transaction=True),
@@ -70,6 +71,30 @@ def test_a_partition_is_revoked_before_another_member_is_given_it(log: Log) -> N
     poll_until(lambda: len(second.assignment()) == 2, first, second)
     assert not diary.owners_overlapped()
     assert {name for _, name, what in diary.entries if what == "revoked"} == {"first"}
+
+
+def test_a_member_hands_out_nothing_of_a_partition_that_it_lost(log: Log) -> None:
+    topic = log.topic(partitions=4)
+    diary = Diary(log, topic)
+    first = diary.member("first")
+    poll_until(lambda: len(first.assignment()) == 4, first)
+    log.send(topic, *[(f"key-{number}", b"x") for number in range(200)])
+    assert first.poll(max_records=1, timeout_seconds=10)
+    second = diary.member("second")
+    deadline = Deadline(PATIENCE_SECONDS)
+    while len(second.assignment()) != 2 and not deadline.passed:
+        # Little by little, so that it still has records of what it loses in its hands.
+        handed_out = first.poll(max_records=1, timeout_seconds=0.1)
+        assert {record.topic_partition for record in handed_out} <= first.assignment()
+        second.poll(max_records=1, timeout_seconds=0.1)
+    lost = {name for name, who, what in diary.entries if (who, what) == ("first", "revoked")}
+    kept = {partition.partition for partition in first.assignment()}
+    assert len(lost - kept) == 2
+    rest = []
+    for _ in range(10):
+        rest += first.poll(max_records=50, timeout_seconds=0.1)
+        second.poll(max_records=1, timeout_seconds=0.1)  # Who is not polled loses its partitions in turn.
+    assert {record.partition for record in rest} == kept
 
 
 def test_a_member_that_leaves_hands_its_partitions_over(log: Log) -> None:

@@ -20,6 +20,7 @@ from logpipe_signals.models import DeadLetter
 from testproject.mirror.models import CityCopy, CountryCopy, PersonCopy
 from testproject.mirror.serializers import CityCopySerializer, CountryCopySerializer, PersonCopySerializer
 from tests.unit.consuming.conftest import person, put_message
+from tests.zoo.models import Address, Region
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -123,6 +124,33 @@ def test_a_batch_of_upserts_costs_two_statements_and_the_guard_at_most_two_more(
     assert len([s for s in statements if "audit" in s]) == 1, "once, when the position was read"
     assert len([s for s in statements if "applied" in s]) <= (2 if guarded else 0)
     assert PersonCopy.objects.filter(first_name="new").count() == records
+
+
+class AddressCopySerializer(serializers.ModelSerializer):
+    """A row that points to another one."""
+
+    MESSAGE_TYPE = "address"
+    VERSION = 1
+    KEY_FIELD = "id"
+    id = serializers.IntegerField()
+    region = serializers.PrimaryKeyRelatedField(queryset=Region.objects.all())
+
+    class Meta:
+        model = Address
+        fields = ["id", "street", "region"]
+
+
+@pytest.mark.parametrize("records", [1, 100])
+def test_a_relation_costs_a_batch_one_statement_more(records: int):
+    regions = [Region.objects.create(name=f"{number}") for number in range(records)]
+    for number, region in enumerate(regions):
+        put_message({"id": number, "street": "High Street", "region": region.pk}, kind="address")
+    with CaptureQueriesContext(connections["default"]) as captured:
+        run(AddressCopySerializer)
+    rows = [query["sql"] for query in captured if "zoo_address" in query["sql"] or "zoo_region" in query["sql"]]
+    assert [sql.partition(" ")[0] for sql in rows if "zoo_region" in sql] == ["SELECT"]
+    assert len([sql for sql in rows if "zoo_address" in sql]) <= 2
+    assert Address.objects.filter(region__isnull=False).count() == records
 
 
 def captured_statements(cls: type = PersonCopySerializer) -> list[str]:
