@@ -26,6 +26,7 @@ CATALOGUE = {
     "kinesis-applied": "kinesis.applied",
     "backfill": "publishing.backfill.measure",
     "backfill-overtaken": "publishing.backfill.overtaken",
+    "growth": "growth.measure",
 }
 
 

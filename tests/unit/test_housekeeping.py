@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -272,8 +273,24 @@ def test_each_question_has_an_index() -> None:
 def test_the_outbox_is_vacuumed_by_numbers_of_its_own() -> None:
     if connections["default"].vendor != "postgresql":
         pytest.skip("autovacuum is PostgreSQL's")
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [OutboxRow._meta.db_table])
-        (options,) = cursor.fetchone()
+    options = options_of_the_outbox()
     assert "autovacuum_vacuum_scale_factor=0" in options
     assert "autovacuum_vacuum_threshold=5000" in options
+
+
+@pytest.mark.postgres
+def test_the_settings_of_the_outbox_go_with_their_migration() -> None:
+    if connections["default"].vendor != "postgresql":
+        pytest.skip("autovacuum is PostgreSQL's")
+    migration = import_module("logpipe_signals.migrations.0006_housekeeping")
+    with connections["default"].schema_editor() as editor:
+        migration.untune(None, editor)
+        assert options_of_the_outbox() is None
+        migration.tune(None, editor)
+    assert len(options_of_the_outbox()) == len(migration.OPTIONS)
+
+
+def options_of_the_outbox() -> Any:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [OutboxRow._meta.db_table])
+        return cursor.fetchone()[0]

@@ -27,7 +27,7 @@ def describe(topics: Collection[str], *, timeout_seconds: float) -> dict[str, To
 
 
 def _asked(topics: list[str], timeout_seconds: float) -> dict[str, TopicFacts]:
-    client = _client(timeout_seconds)
+    client = _client(timeout_seconds / 2)
     try:
         found = {each["topic"]: each["partitions"] for each in _described(client, topics)}
         configs = _configs(client, ConfigResourceType.TOPIC, list(found))
@@ -72,7 +72,8 @@ def _facts(topic: str, partitions: list[Any], values: dict[str, str], *, makes: 
 
 
 def _makes_topics(client: Any) -> bool:
-    nodes = [str(each["node_id"]) for each in client.describe_cluster()["brokers"]][:1]
+    brokers = client.describe_cluster()["brokers"][:1]
+    nodes = [str(each["broker_id"] if "broker_id" in each else each["node_id"]) for each in brokers]
     found = _configs(client, ConfigResourceType.BROKER, nodes)
     return any(values.get("auto.create.topics.enable") == "true" for values in found.values())
 
