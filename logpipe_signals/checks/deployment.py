@@ -12,9 +12,10 @@ from django.db import DatabaseError, InterfaceError
 
 from logpipe_signals import monitoring
 from logpipe_signals.checks.databases import held_by
+from logpipe_signals.checks.subscriptions import topics_read
 from logpipe_signals.conf import consumer_group, settings
 from logpipe_signals.exceptions import DeclarationError
-from logpipe_signals.registry import publications, subscriptions
+from logpipe_signals.registry import publications
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -28,7 +29,7 @@ def check_running(**_: Any) -> list[CheckMessage]:
 
 
 def _dummy() -> Iterator[CheckMessage]:
-    used = {"PRODUCER_BACKEND": len(publications), "CONSUMER_BACKEND": len(_topics())}
+    used = {"PRODUCER_BACKEND": len(publications), "CONSUMER_BACKEND": len(topics_read())}
     for setting, count in used.items():
         path = getattr(settings, setting)
         if count and path.startswith("logpipe_signals.backend.dummy."):
@@ -94,7 +95,7 @@ def _relays() -> Iterator[CheckMessage]:
 
 
 def _consumers() -> Iterator[CheckMessage]:
-    if not (wanted := _topics()):
+    if not (wanted := topics_read()):
         return
     try:
         running = [each for each in monitoring.consumers() if not each.is_gone and each.group == consumer_group()]
@@ -108,8 +109,3 @@ def _consumers() -> Iterator[CheckMessage]:
             hint="Keep `manage.py run_consumer` running; `manage.py logpipe_status` shows who does.",
             id="logpipe_signals.W018",
         )
-
-
-def _topics() -> set[str]:
-    """Return the topics that `subscribes` declared; what a factory reads is known when it is built, not before."""
-    return set(subscriptions.by_topic())

@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 
 from logpipe_signals.consuming.aliases import rows_and_positions_apart
+from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.registry import require_message_rules, subscriptions
 
@@ -21,6 +22,14 @@ def check_subscriptions(**_: Any) -> list[CheckMessage]:
         for topic, classes in subscriptions.by_topic().items()
         for message in (*_rules(topic, classes), *_handled_twice(topic, classes), *_apart(topic, classes))
     ]
+
+
+def topics_read() -> set[str]:
+    """Return the topics of all consumers, those that `register_consumer` builds too."""
+    try:
+        return {consumer.topic_name for consumer in declared_consumers()}
+    except Exception:  # noqa: BLE001  (a factory of the project may raise anything, and run_consumer shows it)
+        return set(subscriptions.by_topic())
 
 
 def _rules(topic: str, classes: tuple[Any, ...]) -> Iterator[CheckMessage]:

@@ -10,9 +10,10 @@ from django.core.checks import CheckMessage, Error
 
 from logpipe_signals import backend
 from logpipe_signals.backend.facts import TopicFacts
+from logpipe_signals.checks.subscriptions import topics_read
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, DeclarationError, LogPipeError
-from logpipe_signals.registry import Publication, publications, subscriptions
+from logpipe_signals.registry import Publication, publications
 
 ANSWER_SECONDS = 10.0
 """How long a log may take to answer, whatever its client would wait."""
@@ -21,7 +22,7 @@ ANSWER_SECONDS = 10.0
 def check_topics(**_: Any) -> list[CheckMessage]:
     """Ask the log about every declared topic."""
     written = {publication.topic for publication in publications}
-    read = set(subscriptions.by_topic()) - written
+    read = topics_read() - written
     return [
         *_asked(backend.producer_class, "PRODUCER_BACKEND", written),
         *_asked(backend.consumer_class, "CONSUMER_BACKEND", read),

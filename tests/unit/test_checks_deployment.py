@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connections, models
 from django.db.migrations.recorder import MigrationRecorder
 
-from logpipe_signals import backend
+from logpipe_signals import Consumer, backend
 from logpipe_signals.backend.base import Producer
 from logpipe_signals.backend.bounded import within
 from logpipe_signals.backend.facts import TopicFacts, kafkas_facts
@@ -25,6 +25,7 @@ from logpipe_signals.checks import (
     topics,
 )
 from logpipe_signals.checks import tables as tables_module
+from logpipe_signals.checks.subscriptions import topics_read
 from logpipe_signals.conf import consumer_group
 from logpipe_signals.models import Presence
 from logpipe_signals.models.expressions import SecondsFromNow
@@ -230,7 +231,7 @@ def test_no_relay_runs() -> None:
 
 @pytest.mark.django_db(databases=["default", "subscriber"])
 def test_no_consumer_runs() -> None:
-    wanted = sorted(subscriptions.by_topic())
+    wanted = sorted(topics_read())
     assert all(repr(topic) in only(check_running(), "W018").msg for topic in wanted)
     running(
         "subscriber", PresenceKind.CONSUMER, group=consumer_group(), serves={"topics": wanted[1:], "partitions": []}
@@ -240,6 +241,12 @@ def test_no_consumer_runs() -> None:
     assert check_running() == []
     Presence.objects.using("subscriber").update(group="another")
     assert ids(check_running()) == ["W018"]
+
+
+@pytest.mark.usefixtures("_no_subscriptions")
+def test_a_topic_that_a_factory_reads_is_known() -> None:
+    subscriptions.add_factory(lambda: Consumer("built"))
+    assert topics_read() == {"built"}
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
