@@ -48,6 +48,13 @@ class BackfillError(LogPipeError):
     """A backfill cannot do what was asked: its options contradict its publication, or its state does not allow it."""
 
 
+# --- both sides -------------------------------------------------------------------------------------------------------
+
+
+class Parked(LogPipeError):
+    """A change waits behind an earlier one of its identity that could not be sent, or applied."""
+
+
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 
@@ -77,10 +84,6 @@ class GapFound(LogPipeError):
     def __init__(self, descr: str, gap: Gap) -> None:
         super().__init__(descr)
         self.gap = gap
-
-
-class Parked(LogPipeError):
-    """A change waits behind an earlier one of its identity that could not be applied."""
 
 
 class LogPipeMessageError(LogPipeError):

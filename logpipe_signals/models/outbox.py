@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
@@ -25,10 +25,6 @@ class Operation(models.TextChoices):
 
 class OutboxQuerySet(models.QuerySet["OutboxRow"]):
     """The verbs of the outbox."""
-
-    def in_lanes(self, lanes: Iterable[int]) -> Self:
-        """Keep the rows of these lanes."""
-        return self.filter(lane__in=lanes)
 
     def ready(self, now: models.Expression) -> Self:
         """Leave out the rows that wait for another try."""

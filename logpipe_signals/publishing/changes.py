@@ -13,7 +13,7 @@ from dataclasses import replace
 from logpipe_signals.keys import decode_pk
 from logpipe_signals.models import DeadLetter
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.messages import Batch, MessageMaker
 from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication

@@ -16,7 +16,7 @@ from logpipe_signals.backend.base import Message
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.keys import pk_text
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.reading import ERROR_MEMBER, version_label
 from logpipe_signals.publishing.upserts import Upserts
 from logpipe_signals.publishing.wire import Wire

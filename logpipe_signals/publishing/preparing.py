@@ -11,7 +11,7 @@ from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.models import Source
 from logpipe_signals.publishing.changes import ChangeBatch
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.messages import Batch
 from logpipe_signals.publishing.state import StateBatch
 from logpipe_signals.publishing.wire import Wire

@@ -32,7 +32,8 @@ from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import BackendUnavailable, LogPipeError
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing.aside import Aside, done
-from logpipe_signals.publishing.claim import ClaimedRow, Claims
+from logpipe_signals.publishing.claim import Claims
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id
 from logpipe_signals.publishing.messages import Batch, Outgoing
 from logpipe_signals.publishing.pace import Pace

@@ -15,12 +15,12 @@ from django.db.models import F
 from logpipe_signals import signals
 from logpipe_signals.backend.base import Sent
 from logpipe_signals.conf import settings
-from logpipe_signals.exceptions import LogPipeError, MessageRejected
+from logpipe_signals.exceptions import MessageRejected, Parked
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
 from logpipe_signals.models.outbox import Operation, OutboxQuerySet
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes
 from logpipe_signals.publishing.messages import Outgoing
 from logpipe_signals.publishing.secrets import secrets_of
@@ -31,10 +31,6 @@ logger = logging.getLogger(__name__)
 
 MOST_DATABASE_TRIES = 10
 """How often a row is tried again whose serializer met a database error, before it is set aside."""
-
-
-class Parked(LogPipeError):
-    """Why a change waits among the dead letters: an earlier one of its row is stuck."""
 
 
 class Settlement:

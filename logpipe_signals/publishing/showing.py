@@ -21,7 +21,7 @@ from django.db import models
 from logpipe_signals.keys import database_text, decode_pk, pk_fields
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import before, outbox, setwise, wake
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.messages import asks_for_versions
 from logpipe_signals.registry import Publication
 

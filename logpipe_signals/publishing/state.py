@@ -23,7 +23,7 @@ from logpipe_signals.keys import lane_of, pk_decoder, pk_text
 from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import showing
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
 from logpipe_signals.publishing.reading import version_label

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from logpipe_signals import tracing
 from logpipe_signals.backend.base import Sent
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.messages import Outgoing
 from logpipe_signals.registry import publications
 from logpipe_signals.tracing import Span

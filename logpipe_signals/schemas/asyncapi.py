@@ -16,7 +16,6 @@ from logpipe_signals.schemas.contract import Contract, Entry, Label
 
 Document = dict[str, Any]
 VERSION = "3.0.0"
-PROTOCOLS = ("kafka", "confluent", "kinesis")
 ACTIONS = {"sent": "send", "accepted": "receive"}
 
 

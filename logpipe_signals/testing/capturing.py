@@ -22,7 +22,7 @@ from django.test.testcases import DatabaseOperationForbidden  # type: ignore[att
 
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.models import OutboxRow
-from logpipe_signals.publishing.claim import ClaimedRow
+from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.inline import sweeper
 from logpipe_signals.publishing.messages import Batch
 from logpipe_signals.publishing.preparing import prepare

@@ -9,6 +9,7 @@ import pytest
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing import claim
 from logpipe_signals.publishing.claim import Claims
+from logpipe_signals.publishing.claimed import ClaimedRow
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ def rows(*lanes: int, **values: object) -> list[int]:
     return [row.pk for row in OutboxRow.objects.bulk_create(made)]
 
 
-def ids(claimed: Iterable[claim.ClaimedRow]) -> list[int]:
+def ids(claimed: Iterable[ClaimedRow]) -> list[int]:
     return [row.id for row in claimed]
 
 
