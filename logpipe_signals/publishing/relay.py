@@ -29,25 +29,18 @@ from logpipe_signals import signals
 from logpipe_signals.backend import clock, get_producer_backend
 from logpipe_signals.backend.base import Delivered, Delivery, Message, Sent
 from logpipe_signals.conf import settings
-from logpipe_signals.exceptions import BackendUnavailable, LogPipeError
+from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.models import OutboxRow
 from logpipe_signals.publishing.aside import Aside, done
 from logpipe_signals.publishing.claim import Claims
 from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes, relay_id
 from logpipe_signals.publishing.messages import Batch, Outgoing
+from logpipe_signals.publishing.outcomes import Outcomes, latencies_seconds, sent_by_type, sort_outcomes
 from logpipe_signals.publishing.pace import Pace
 from logpipe_signals.publishing.preparing import prepare
-from logpipe_signals.publishing.settling import (
-    Settlement,
-    announce_failed,
-    announce_sent,
-    failure_of,
-    is_permanent,
-    latencies_seconds,
-    sent_by_type,
-)
-from logpipe_signals.publishing.tracing import Spans, end_sending, start_sending
+from logpipe_signals.publishing.settling import Settlement
+from logpipe_signals.publishing.tracing import Spans, start_sending
 
 logger = logging.getLogger(__name__)
 
@@ -327,27 +320,12 @@ class Relay:
             latencies_seconds=latencies_seconds(work.sent, now - work.claimed_at),
         )
 
-    def _settle_outcomes(self, work: _OnItsWay, outcomes: list[Sent]) -> tuple[RelayReport, Future[int]]:
-        sent: list[Outgoing] = []
-        later: list[tuple[Outgoing, Exception]] = []
-        never: list[tuple[Outgoing, Exception]] = []
-        given = iter(outcomes)
-        somebody_listens = bool(signals.message_sent.receivers)
-        for outgoing in work.batch.outgoing:
-            own = [next(given) for _ in outgoing.messages]
-            error = failure_of(outgoing, own)
-            if work.spans:
-                end_sending(work.spans, outgoing, own, error)
-            if error is None:
-                sent.append(outgoing)
-                if somebody_listens:
-                    announce_sent(outgoing, own)
-            else:
-                (never if is_permanent(outgoing, error) else later).append((outgoing, error))
-        work.sent = sent
-        retired = self._retire([*(row for outgoing in sent for row in outgoing.rows), *work.batch.needless])
+    def _settle_outcomes(self, work: _OnItsWay, given: list[Sent]) -> tuple[RelayReport, Future[int]]:
+        outcomes = sort_outcomes(work.batch, given, work.spans)
+        work.sent = outcomes.sent
+        retired = self._retire([*(row for outgoing in outcomes.sent for row in outgoing.rows), *work.batch.needless])
         try:
-            return self._write(work.batch, sent, later, never), retired
+            return self._write(work.batch, outcomes), retired
         except BaseException:
             wait_for([retired])
             raise
@@ -356,40 +334,16 @@ class Relay:
         retiring = self._settlement.retiring(rows)
         return self._aside.run(retiring) if self._is_behind else done(retiring)
 
-    def _write(
-        self,
-        batch: Batch,
-        sent: list[Outgoing],
-        later: list[tuple[Outgoing, Exception]],
-        never: list[tuple[Outgoing, Exception]],
-    ) -> RelayReport:
-        settlement = self._settlement
-        away = _log_is_away(sent, later)
-        settlement.supersede(sent)
-        settlement.move(batch.moved)
-        if later and away is None:
-            settlement.put_off([row for outgoing, _ in later for row in outgoing.rows], later[0][1])
-        for outgoing, error in never:
-            settlement.set_aside(outgoing, error)
-        for outgoing in batch.parked:
-            settlement.park(outgoing)
-        for outgoing, error in [*later, *never]:
-            announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
-        if away is not None:
-            self.kept_waiting |= {outgoing.publication.name for outgoing, _ in later}
+    def _write(self, batch: Batch, outcomes: Outcomes) -> RelayReport:
+        self._settlement.write(batch, outcomes)
+        if (away := outcomes.log_is_away) is not None:
+            self.kept_waiting |= {outgoing.publication.name for outgoing, _ in outcomes.later}
             raise away
         return RelayReport(
-            sent=sum(len(outgoing.messages) for outgoing in sent),
-            put_off=sum(len(outgoing.rows) for outgoing, _ in later),
-            set_aside=len(never),
+            sent=sum(len(outgoing.messages) for outgoing in outcomes.sent),
+            put_off=sum(len(outgoing.rows) for outgoing, _ in outcomes.later),
+            set_aside=len(outcomes.never),
         )
-
-
-def _log_is_away(sent: list[Outgoing], later: list[tuple[Outgoing, Exception]]) -> Exception | None:
-    """Return the error when nothing at all arrived: then it is the log, not these rows, that has to be waited for."""
-    errors = [error for _, error in later]
-    away = errors and not sent and all(isinstance(error, BackendUnavailable) for error in errors)
-    return errors[0] if away else None
 
 
 def drain(using: str = "default", *, at_most_seconds: float | None = None) -> RelayReport:

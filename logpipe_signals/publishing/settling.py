@@ -5,32 +5,27 @@ from __future__ import annotations
 import base64
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from django.db import DatabaseError, InterfaceError, models, transaction
+from django.db import models, transaction
 from django.db.models import F
 
 from logpipe_signals import signals
-from logpipe_signals.backend.base import Sent
 from logpipe_signals.conf import settings
-from logpipe_signals.exceptions import MessageRejected, Parked
+from logpipe_signals.exceptions import Parked
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
 from logpipe_signals.models.outbox import Operation, OutboxQuerySet
 from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import HeldLanes
-from logpipe_signals.publishing.messages import Outgoing
+from logpipe_signals.publishing.messages import Batch, Outgoing
+from logpipe_signals.publishing.outcomes import Outcomes, announce_failed, is_permanent
 from logpipe_signals.publishing.secrets import secrets_of
 from logpipe_signals.redaction import Secrets, traceback_of, without
-from logpipe_signals.registry import Publication
 
 logger = logging.getLogger(__name__)
-
-MOST_DATABASE_TRIES = 10
-"""How often a row is tried again whose serializer met a database error, before it is set aside."""
 
 
 class Settlement:
@@ -56,6 +51,23 @@ class Settlement:
             return lambda: 0
         tokens = self.lanes.pairs({row.lane for row in rows})
         return partial(self._outbox().retire, [row.id for row in rows], tokens=tokens)
+
+    def write(self, batch: Batch, outcomes: Outcomes) -> None:
+        """
+        Write down what became of a batch, all but the rows that were sent (see `retiring`), and announce what failed.
+
+        Where the log is away nothing is put off: the rows stay as they are until it is back.
+        """
+        self.supersede(outcomes.sent)
+        self.move(batch.moved)
+        if outcomes.later and outcomes.log_is_away is None:
+            self.put_off([row for outgoing, _ in outcomes.later for row in outgoing.rows], outcomes.later[0][1])
+        for outgoing, error in outcomes.never:
+            self.set_aside(outgoing, error)
+        for outgoing in batch.parked:
+            self.park(outgoing)
+        for outgoing, error in [*outcomes.later, *outcomes.never]:
+            announce_failed(outgoing, error, permanent=is_permanent(outgoing, error))
 
     def supersede(self, sent: Sequence[Outgoing]) -> None:
         """Close the dead letters of rows that were sent since."""
@@ -139,58 +151,10 @@ class Settlement:
         return DeadLetter.objects.using(self.using).filter(side=Side.PUBLISHER, state=DeadLetterState.OPEN)
 
 
-def failure_of(outgoing: Outgoing, outcomes: Sequence[Sent]) -> Exception | None:
-    """Return the first error of a row's messages, None when all arrived."""
-    if outgoing.error is not None:
-        return outgoing.error
-    for outcome in outcomes:  # Asked of each row: a generator would cost twice as much.
-        if outcome.error is not None:
-            return outcome.error
-    return None
-
-
-def is_permanent(outgoing: Outgoing, error: Exception) -> bool:
-    """Tell whether trying again cannot help; a database that failed in a serializer mostly comes back."""
-    if isinstance(error, DatabaseError | InterfaceError):
-        return max(row.attempts for row in outgoing.rows) >= MOST_DATABASE_TRIES
-    return outgoing.error is not None or isinstance(error, MessageRejected)
-
-
 def backoff_seconds(attempts: int) -> float:
     """Return how long a row waits after this many tries: doubling, bounded, with jitter."""
     longest = min(settings.RELAY_RETRY_SECONDS * 2.0 ** min(attempts, 30), settings.RELAY_MAX_RETRY_SECONDS)
     return float(longest * random.uniform(0.5, 1.0))  # noqa: S311  (jitter, no secret)
-
-
-def announce_sent(outgoing: Outgoing, outcomes: Sequence[Sent]) -> None:
-    """Tell the receivers of `message_sent`."""
-    if not signals.message_sent.has_listeners(outgoing.publication):
-        return
-    for outcome in outcomes:
-        topic, partition, offset = outcome.metadata or (outgoing.publication.topic, "", "")
-        signals.announce(
-            signals.message_sent,
-            outgoing.publication,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            key=outgoing.key,
-            identity=outgoing.identity,
-            sequence=outgoing.sequence,
-        )
-
-
-def announce_failed(outgoing: Outgoing, error: Exception, *, permanent: bool) -> None:
-    """Tell the receivers of `send_failed`."""
-    signals.announce(
-        signals.send_failed,
-        outgoing.publication,
-        topic=outgoing.publication.topic,
-        key=outgoing.key,
-        identity=outgoing.identity,
-        error=error,
-        permanent=permanent,
-    )
 
 
 def announce_closed(topic: str, state: DeadLetterState, count: int) -> None:
@@ -198,26 +162,6 @@ def announce_closed(topic: str, state: DeadLetterState, count: int) -> None:
     if count:
         side = Side.PUBLISHER.value
         signals.announce(signals.dead_letters_closed, None, side=side, topic=topic, state=state.value, count=count)
-
-
-def sent_by_type(sent: Sequence[Outgoing]) -> dict[tuple[str, str], int]:
-    """Return how many messages of each topic and type were sent."""
-    by_publication: Counter[Publication] = Counter()
-    for outgoing in sent:
-        by_publication[outgoing.publication] += len(outgoing.messages)
-    counts: Counter[tuple[str, str]] = Counter()
-    for publication, messages in by_publication.items():
-        counts[publication.topic, publication.serializer_classes[0].MESSAGE_TYPE] += messages
-    return dict(counts)
-
-
-def latencies_seconds(sent: Sequence[Outgoing], since_claim_seconds: float) -> dict[str, list[float]]:
-    """Return, by topic, how long each change waited before it was claimed, and from then to the acknowledgement."""
-    found: dict[str, list[float]] = {}
-    for outgoing in sent:
-        latencies = found.setdefault(outgoing.publication.topic, [])
-        latencies += [row.age_seconds + since_claim_seconds for row in outgoing.rows if row.age_seconds is not None]
-    return found
 
 
 def storable(text: str) -> str:

@@ -14,7 +14,7 @@ from django.db.models import CharField
 from logpipe_signals.exceptions import MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState
-from logpipe_signals.publishing import settling
+from logpipe_signals.publishing import outcomes
 from logpipe_signals.publishing.relay import Relay
 from logpipe_signals.registry import Publication, publications
 from testproject.people.models import Person
@@ -125,7 +125,7 @@ def test_a_serializer_whose_database_is_away_is_tried_again_and_set_aside_at_las
     assert not DeadLetter.objects.exists()
     assert OutboxRow.objects.get().attempts == 1
 
-    OutboxRow.objects.update(attempts=settling.MOST_DATABASE_TRIES, retry_at=None)
+    OutboxRow.objects.update(attempts=outcomes.MOST_DATABASE_TRIES, retry_at=None)
     relay.claims.look_at_everything()
     relay.drain()
 
