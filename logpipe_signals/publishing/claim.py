@@ -81,6 +81,8 @@ class Claims:
         self._changing: dict[int, ClaimedRow] = {}
         self._active_lanes = 1
         self._turn = 0
+        self._live_alone = False
+        """Whether the last claim had live changes and left the backfills out."""
         self._rewind_at = {LIVE: 0.0, BACKFILL: 0.0}
 
     def claim(
@@ -88,6 +90,9 @@ class Claims:
     ) -> list[ClaimedRow]:
         """
         Return the oldest rows of these lanes that are ready and not in flight; backfills after live changes.
+
+        Live changes do not wait until backfilled rows of the same batch are made: they leave alone, and the next claim
+        has both, so that a backfill goes on however steadily live changes come.
 
         Rows of publications that this release does not know are passed over: another release's relay sends them.
 
@@ -100,7 +105,8 @@ class Claims:
         if len(rows) < limit:
             changes = [name for name in publications.sendable("change") if name not in passing_over]
             rows += self._claim_changes(lanes, changes, limit - len(rows))
-        if len(rows) < limit:
+        self._live_alone = bool(rows) and not self._live_alone
+        if len(rows) < limit and not self._live_alone:
             rows += self._claim(BACKFILL, lanes, states, limit - len(rows))
         return rows
 

@@ -138,7 +138,7 @@ class Foreground:
         if not self._relaying:
             return False
         if using not in self._relays:
-            self._relays[using] = Relay(using)
+            self._relays[using] = Relay(using, threaded=True)
         relay = self._relays[using]
         relay.keep_lanes()
         report = relay.relay_batch()

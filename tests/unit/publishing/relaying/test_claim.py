@@ -82,11 +82,22 @@ def test_only_the_lanes_asked_for_are_claimed() -> None:
     assert ids(Claims("default").claim([1], limit=10)) == [second]
 
 
-def test_live_changes_overtake_a_backfill() -> None:
+def test_live_changes_overtake_a_backfill_and_do_not_wait_for_its_rows_of_their_batch() -> None:
     backfilled = rows(0, 0, priority=claim.BACKFILL)
     live = rows(0)
+    claims = Claims("default")
 
-    assert ids(Claims("default").claim([0], limit=2)) == [*live, backfilled[0]]
+    assert ids(claims.claim([0], limit=10)) == live
+    assert ids(claims.claim([0], limit=10)) == backfilled
+
+
+def test_a_backfill_goes_on_where_each_claim_finds_live_changes() -> None:
+    backfilled = rows(0, priority=claim.BACKFILL)
+    claims = Claims("default")
+
+    first, second = rows(0), rows(0)
+    assert ids(claims.claim([0], limit=1)) == first
+    assert ids(claims.claim([0], limit=10)) == [*second, *backfilled]
 
 
 def test_a_hot_lane_fills_a_batch_and_starves_no_other() -> None:
