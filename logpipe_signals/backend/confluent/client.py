@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import threading
 import time
@@ -182,6 +183,8 @@ class _Clients:
         for client in self.by_settings.values():
             client.leave_to_parent()
         self.by_settings = {}
+        # Closed clients and consumers that the collector has not come by yet: to destroy one here crashes as well.
+        gc.freeze()
 
     def close(self) -> None:
         for client in current_clients():
