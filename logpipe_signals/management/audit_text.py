@@ -48,7 +48,7 @@ def _head(report: AuditReport, style: Any) -> Iterator[str]:
     paint = style.SUCCESS if report.verdict == "clean" else style.ERROR if report.verdict == "drift" else style.WARNING
     yield f"{audit.topic}: {audit.message_type}/{audit.version}, group {audit.group}, audit {audit.run[:8]}"
     numbers = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.counts.items()))
-    unsettled = f"; {report.unsettled:,} changed at every look" if report.unsettled else ""
+    unsettled = f"; {report.unsettled:,} under way at every look" if report.unsettled else ""
     yield f"  {paint(report.verdict)}: {report.rows:,} rows compared{f', {numbers}' if numbers else ''}{unsettled}"
 
 

@@ -28,7 +28,7 @@ class AuditReport:
 
     rows:      That the last round told of, as far as its marks arrived.
     counts:    Of drift, by kind: missing, extra, different.
-    unsettled: Rows that changed at every look: neither alike nor drift.
+    unsettled: Rows that were under way at every look: neither alike nor drift.
     waiting:   What has not arrived: (marks there, marks expected) of each partition of the last round that lacks some;
                None where no last mark arrived, so that nobody knows how many there are.
     problems:  What was not compared, and why.

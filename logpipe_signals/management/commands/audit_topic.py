@@ -132,7 +132,7 @@ class Command(BaseCommand):
             sent = run.run()
         self.stdout.write(
             f"{target.publication.name} on {target.using!r}: {sent.rows:,} rows told of in {sent.marks:,} marks, "
-            f"{sent.sent_bytes / 1e6:,.1f} MB, audit {sent.audit[:8]}{', cancelled' if sent.cancelled else ''}."
+            f"{_size(sent.sent_bytes)}, audit {sent.audit[:8]}{', cancelled' if sent.cancelled else ''}."
         )
         if sent.unreadable:
             self.stderr.write(f"{sent.unreadable:,} rows do not serialise and were not audited: see the log.")
@@ -230,6 +230,10 @@ def _finding(line: str) -> Finding:
 
 def _identity(finding: Finding) -> tuple[str, str]:
     return finding.pk, "" if finding.pk else json.dumps(finding.lookup, sort_keys=True)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} KB"
 
 
 def _bar(options: dict[str, Any], *, total: int | None, desc: str, unit: str = " rows") -> Any:

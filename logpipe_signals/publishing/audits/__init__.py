@@ -12,11 +12,12 @@ Marks and data
     an error.
 
 Rows in the outbox
-    Marks do not wait for the outbox, they say which rows have something in it: see `reading`. A row that differs and is
-    under way, or that was applied with a higher sequence than the mark's, is not judged in that round.
+    Marks do not wait for the outbox, they say which rows have something in it: see `reading`. A round begins with a
+    mark in every partition. A row that differs and is under way, or whose key had a message behind that first mark, or
+    that was applied with a higher sequence than the mark's, is not judged in that round.
 
 Two rounds
     Between the projects there may be the topic alone, so the subscriber cannot ask. Each row is therefore told of
-    twice; drift is what differs in the last round and is not under way. What changes at every look stays `unsettled`,
-    which the report says. A mark of 500 rows has 20 to 100 KB; what an audit costs is in the docs.
+    twice; drift is what differs in the last round and is not under way. What is under way at every look stays
+    `unsettled`, which the report says. A mark of 500 rows has 20 to 100 KB; what an audit costs is in the docs.
 """
