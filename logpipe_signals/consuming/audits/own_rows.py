@@ -107,17 +107,17 @@ class OwnRows:
                 f"{self.route.serializer_class.__name__} does not show {', '.join(hidden) or 'what finds a row'}: "
                 "extra rows cannot be told by their keys."
             )
-        for instance in self._in_chunks():
-            data = plain({name: _shown(fields[name], instance) for name in shown})
-            lookup = {name: data[name] for name in names}
-            key = data[key_field] if key_field in data else (next(iter(lookup.values())) if len(lookup) == 1 else "")
-            yield key_hash(list(lookup.values())), lookup, str(key)
+        for chunk in self._in_chunks():
+            for data in plain([{name: _shown(fields[name], instance) for name in shown} for instance in chunk]):
+                lookup = {name: data[name] for name in names}
+                key = data[key_field] if key_field in data else _only(lookup)
+                yield key_hash(list(lookup.values())), lookup, str(key)
 
-    def _in_chunks(self) -> Iterator[Any]:
+    def _in_chunks(self) -> Iterator[list[Any]]:
         rows = self.rows().order_by("pk")
         chunk = list(rows[:ROWS_A_READ])
         while chunk:
-            yield from chunk
+            yield chunk
             chunk = list(rows.filter(pk__gt=chunk[-1].pk)[:ROWS_A_READ])
 
     # --- finding ------------------------------------------------------------------------------------------------------
@@ -193,6 +193,10 @@ def _shown(field: serializers.Field, instance: Any) -> Any:
     value = field.get_attribute(instance)
     bare = value.pk if isinstance(value, PKOnlyObject) else value
     return None if bare is None else field.to_representation(value)
+
+
+def _only(lookup: Mapping[str, Any]) -> Any:
+    return next(iter(lookup.values())) if len(lookup) == 1 else ""
 
 
 def _are_columns(model: type[models.Model], names: Any) -> bool:

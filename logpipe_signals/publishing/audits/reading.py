@@ -125,8 +125,10 @@ class RangeReader:
         return [instance for instance in instances if when(instance)]
 
     def _serialised(self, instances: Sequence[models.Model]) -> Sequence[tuple[Any, ...] | None]:
+        """Return each row's message in each version, as it is on the wire; None for one that does not serialise."""
         try:
-            return list(zip(*(v.serializer_class(instances, many=True).data for v in self.versions), strict=True))
+            shown = [plain(version.serializer_class(instances, many=True).data) for version in self.versions]
+            return list(zip(*shown, strict=True))
         except DatabaseError:
             raise
         except Exception:  # noqa: BLE001  (a serializer of the project may raise anything: each row alone)
@@ -134,7 +136,7 @@ class RangeReader:
 
     def _alone(self, instance: models.Model) -> tuple[Any, ...] | None:
         try:
-            return tuple(version.serializer_class(instance).data for version in self.versions)
+            return tuple(plain(version.serializer_class(instance).data) for version in self.versions)
         except DatabaseError:
             raise
         except Exception:
@@ -151,9 +153,7 @@ class RangeReader:
         pk = pk_text(self.publication.model, instance.pk)
         key_field = self.publication.key_field
         under_way = int(encode_pk(instance, self.using, self.publication.model) in pending)
-        rows = [
-            self._row(pk, version, plain(shown), under_way) for version, shown in zip(self.versions, data, strict=True)
-        ]
+        rows = [self._row(pk, version, shown, under_way) for version, shown in zip(self.versions, data, strict=True)]
         if self.publication.key_provider is not None:
             return Entry(key=str(self.publication.key_provider(instance)), rows=tuple(rows))
         return Entry(key=str(data[0][key_field]) if key_field else pk, rows=tuple(rows))
