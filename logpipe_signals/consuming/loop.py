@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_POLL_SECONDS = 1.0
 OUTAGE_PAUSE_SECONDS = 1.0
+OUTAGE_TOLD_SECONDS = 60.0
+"""How often the same outage is told again."""
 CONFLICT_PAUSE_SECONDS = 0.1
 LOG_COMMIT_SECONDS = 5.0
 IDLE_RENEWAL_SECONDS = 30.0
@@ -96,6 +98,7 @@ class Loop:
     ) -> None:
         for topic_routes in routes.values():
             topic_routes.check()
+        self._outage, self._outage_told_at = "", 0.0
         self.feed = feed
         self.routes = routes
         self.options = options
@@ -146,19 +149,27 @@ class Loop:
             records = self.feed.take(max_records=self._wanted(), timeout_seconds=timeout)
             if self._caught_up is not None:
                 self._caught_up.polled(len(records))
+            self._outage = ""
             return records
         except (BackendUnavailable, MissingTopicError) as error:
             if not self.options.endure:
                 raise
-            logger.warning("The log cannot be read now, trying again: %s", error)
+            self._tell_outage(f"The log cannot be read now, trying again: {error}")
             signals.announce(signals.log_lost, None, side="consumer", error=error)
         except Exception as error:
             if not (self.options.endure and is_transient(error)):
                 raise
-            logger.warning("The database cannot be reached now, trying again: %s", type(error).__name__)
+            self._tell_outage(f"The database cannot be reached now, trying again: {type(error).__name__}")
             close_old_connections()
         self.stop.pause(OUTAGE_PAUSE_SECONDS)
         return []
+
+    def _tell_outage(self, text: str) -> None:
+        """Log what is away; the same once a minute, however often it was tried meanwhile."""
+        now = time.monotonic()
+        if text != self._outage or now - self._outage_told_at >= OUTAGE_TOLD_SECONDS:
+            self._outage, self._outage_told_at = text, now
+            logger.warning("%s", text)
 
     def _wanted(self) -> int:
         wanted = self._pace.size

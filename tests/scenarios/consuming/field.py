@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg import sql
@@ -22,7 +23,8 @@ from tests.scenarios.processes import ROOT, Program
 LEASE_SECONDS = 2.0
 SIDES = {"default": "", "subscriber": "_subscriber"}
 
-_templates: set[str] = set()
+_templates: WeakSet[PostgresServer] = WeakSet()
+"""The servers that have the migrated databases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +159,8 @@ class Field:
     def _copy_template(self) -> None:
         """Copy both databases from migrated ones, made once a session: migrating takes seconds."""
         template = f"template_{os.getpid()}"
-        if template not in _templates:
-            _templates.add(template)
+        if self.postgres not in _templates:
+            _templates.add(self.postgres)
             environment = {"DATABASE_URL": self.postgres.url_for(template)}
             for alias, suffix in SIDES.items():
                 self.postgres.create_database(template + suffix)
