@@ -17,6 +17,6 @@ Which rows
     that returns the rows that come from this topic; by default, all of its model.
 
 What is no drift
-    A row whose change is in the publisher's outbox still, whose key had a message behind the round's first mark (see
-    `touched`), or that was applied with a higher sequence than the mark's.
+    A row whose change is in the publisher's outbox still, or whose key had a message behind the round's first mark
+    (see `touched`).
 """

@@ -197,12 +197,18 @@ class _Comparison:
         if not rows:
             return set()
         under_way = {key for key, row in rows.items() if row.under_way}
-        under_way |= rows.keys() & touched(self.audit, partition=self.partition.partition, round=self.mark.round)
-        digests = {self._digest(row): key for key, row in rows.items() if key not in under_way}
+        here = {"partition": self.partition.partition, "round": self.mark.round}
+        if self.audit.ranges.filter(begins=True, **here).exists():
+            return under_way | (rows.keys() & touched(self.audit, **here))
+        return under_way | self._overtaken(rows)
+
+    def _overtaken(self, rows: Mapping[int, MarkedRow]) -> set[int]:
+        """Return the rows that were applied with a higher sequence, which stands in for what was touched."""
+        digests = {self._digest(row): key for key, row in rows.items()}
         newer = AppliedSequence.objects.using(self._alias).filter(
             digest__in=list(digests), sequence__gt=self.mark.sequence
         )
-        return under_way | {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
+        return {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
 
     def _digest(self, row: MarkedRow) -> Any:
         return digest_for(self._group, self.mark.source, self.partition.topic, f"{self.route.message_type}:{row.pk}")

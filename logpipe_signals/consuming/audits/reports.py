@@ -57,10 +57,10 @@ class AuditReport:
     @property
     def verdict(self) -> str:
         """Say it in a word: drift, cancelled, incomplete, or clean."""
-        if self.drift and (self.complete or self.waiting == {}):
-            return "drift"
         if self.cancelled:
             return "cancelled"
+        if self.drift and self.waiting == {}:
+            return "drift"
         return "clean" if self.complete else "incomplete"
 
     def findings(self) -> models.QuerySet[AuditFinding]:

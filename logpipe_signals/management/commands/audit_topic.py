@@ -244,11 +244,13 @@ def _bar(options: dict[str, Any], *, total: int | None, desc: str, unit: str = "
 def _leave(reports: Sequence[AuditReport]) -> None:
     """End with what a script has to know."""
     drift = sum(report.drift for report in reports)
-    unsure = [report for report in reports if report.verdict in ("incomplete", "cancelled")]
+    if any(report.verdict in ("incomplete", "cancelled") for report in reports):
+        so_far = f" {drift:,} rows differ so far." if drift else ""
+        raise CommandError(
+            f"Not everything could be compared: nothing is known of the rest.{so_far}", returncode=INCOMPLETE
+        )
     if drift:
         raise CommandError(f"{drift:,} rows differ.", returncode=DRIFT)
-    if unsure:
-        raise CommandError("Not everything could be compared: nothing is known of the rest.", returncode=INCOMPLETE)
 
 
 @contextmanager

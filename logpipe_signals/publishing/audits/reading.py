@@ -62,7 +62,8 @@ class RangeReader:
 
     The sequence is drawn first, then the rows are read, then the outbox is asked which of them have a change that was
     not sent yet. So whatever the publisher does meanwhile, of each row one of these holds: its state was on the log
-    before the mark is; or the mark says that it is under way; or its message has a higher sequence than the mark.
+    before its reading; or the mark says that it is under way; or its message stands behind the round's first mark, with
+    a higher sequence.
     """
 
     def __init__(self, target: Target) -> None:

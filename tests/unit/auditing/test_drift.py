@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from logpipe_signals.backend.base import Message
 from logpipe_signals.backend.dummy import Producer, create_topic
-from logpipe_signals.models import Audit, AuditFinding, AuditRange, AuditTouch
+from logpipe_signals.models import AppliedSequence, Audit, AuditFinding, AuditRange, AuditTouch
 from logpipe_signals.publishing.audits.reading import RangeReader
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun
 from logpipe_signals.publishing.audits.sending import AuditFailed
@@ -276,3 +276,51 @@ def test_bytes_that_are_no_mark_stop_nobody(sides: Sides, people: list[Person]) 
     sides.sync()
     assert PersonCopy.objects.using("subscriber").filter(last_name="Behind").exists()
     assert not Audit.objects.using("subscriber").exists()
+
+
+# --- a log that keeps its layout to itself ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the log not tell where a key goes."""
+    monkeypatch.setattr(Producer, "layout", lambda self, topic: None)
+
+
+@pytest.mark.usefixtures("no_layout")
+def test_where_the_log_does_not_tell_where_keys_go_each_mark_has_its_rows_key(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    assert sides.audit().verdict == "clean"
+    copies.filter(uuid=people[1].uuid).delete()
+    copies.filter(uuid=people[2].uuid).update(last_name="Blow")
+    assert found(sides.audit()) == {
+        ("missing", str(people[1].pk), ()),
+        ("different", str(people[2].pk), ("last_name",)),
+    }
+
+
+@pytest.mark.usefixtures("no_layout")
+def test_where_no_first_marks_can_be_sent_a_higher_sequence_says_that_a_row_changed(
+    sides: Sides, people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = RangeReader._pending
+    names = (f"Faster {number}" for number in itertools.count())
+
+    def changed_meanwhile(self: RangeReader, instances: Any) -> Any:
+        Person.objects.filter(pk=people[1].pk).update(last_name=next(names))
+        sides.relay()
+        return pending(self, instances)
+
+    monkeypatch.setattr(RangeReader, "_pending", changed_meanwhile)
+    report = sides.audit()
+    assert (report.verdict, found(report), report.unsettled) == ("clean", set(), 1)
+
+
+def test_drift_is_found_where_the_publishers_sequence_went_back(
+    sides: Sides, people: list[Person], copies: Any
+) -> None:
+    """Its database was restored: all that is applied has a higher sequence than any mark."""
+    AppliedSequence.objects.using("subscriber").update(sequence=10**6)
+    copies.filter(uuid=people[2].uuid).update(last_name="Blow")
+    assert found(sides.audit()) == {("different", str(people[2].pk), ("last_name",))}
