@@ -62,21 +62,52 @@ def judge(batch: Sequence[Incoming], *, group: str, alias: str) -> Judged:
     guarded = [(digest_of(each, group), each) for each in batch if is_guarded(each)]
     if not guarded:
         return Judged()
-    retracted = {id(each): digest_of(each, group, of_key=True) for _, each in guarded if _is_retraction(each)}
-    marks = _read(_to_be_read(guarded) | set(retracted.values()), alias)
-    stale, moved_on = set(), {}
+    of_keys = {id(each): digest_of(each, group, of_key=True) for _, each in guarded if _is_about_a_key(each)}
+    marks = _read(_to_be_read(guarded, of_keys) | set(of_keys.values()), alias)
+    verdict = _Verdict(of_keys=of_keys, marks=marks)
     for digest, each in guarded:
-        if (of_key := retracted.get(id(each))) is None:
-            passes = _pass(digest, each, marks)
-        elif passes := _pass_retraction(digest, of_key, each, marks):
-            moved_on.update(_moved_on(each, marks.get(digest)))
-        if not passes:
-            stale.add(id(each))
-    moved = {digest: mark for digest, mark in marks.items() if mark.moved}
-    overtaken = moved.keys() - _write(moved, alias) if moved else set()
+        verdict.judge(digest, each)
+    overtaken = _write_moved(marks, alias)
     if overtaken:
-        stale |= {id(each) for digest, each in guarded if retracted.get(id(each), digest) in overtaken}
-    return Judged(stale=stale, moved_on=moved_on)
+        late = [(digest, each) for digest, each in guarded if verdict.written_as.get(id(each)) in overtaken]
+        verdict.overtaken(late)
+        marks.update(_read({digest for digest, _ in late}, alias, lock=True))
+        for digest, each in late:
+            verdict.judge_late_delete(digest, each)
+        _write_moved(marks, alias)
+    return Judged(stale=verdict.stale, moved_on=verdict.moved_on)
+
+
+@dataclass(kw_only=True)
+class _Verdict:
+    """What is found while records are gone through in their order."""
+
+    of_keys: Mapping[int, Digest]
+    marks: dict[Digest, Mark]
+    stale: set[int] = field(default_factory=set)
+    moved_on: dict[int, str] = field(default_factory=dict)
+    written_as: dict[int, Digest] = field(default_factory=dict)
+    """By its `id()`, which mark says that a record was applied."""
+
+    def judge(self, digest: Digest, each: Incoming) -> None:
+        """Let a record pass, or not. A delete that is late for its row is still one of the key that it names."""
+        if not _is_retraction(each) and _pass(digest, each, self.marks):
+            self.written_as[id(each)] = digest
+        elif (of_key := self.of_keys.get(id(each))) and _pass_retraction(digest, of_key, each, self.marks):
+            self.written_as[id(each)] = of_key
+            self.moved_on.update(_moved_on(each, self.marks.get(digest)))
+        else:
+            self.stale.add(id(each))
+
+    def overtaken(self, late: Sequence[tuple[Digest, Incoming]]) -> None:
+        """Take note of records whose marks somebody else wrote meanwhile, newer ones."""
+        self.stale.update(id(each) for _, each in late)
+
+    def judge_late_delete(self, digest: Digest, each: Incoming) -> None:
+        """Judge a delete once more that was overtaken: what overtook it may be about another key."""
+        if self.written_as[id(each)] == digest and id(each) in self.of_keys:
+            self.stale.discard(id(each))
+            self.judge(digest, each)
 
 
 def is_guarded(incoming: Incoming) -> bool:
@@ -103,11 +134,18 @@ def _is_retraction(incoming: Incoming) -> bool:
     return incoming.meta.operation == RETRACT
 
 
-def _to_be_read(guarded: Sequence[tuple[Digest, Incoming]]) -> set[Digest]:
+def _is_about_a_key(incoming: Incoming) -> bool:
+    """Tell whether a record takes a key back, by which its row is found."""
+    return _is_retraction(incoming) or (
+        incoming.is_delete and incoming.route.lookup.arguments_for_key(incoming.record.key_text) is not None
+    )
+
+
+def _to_be_read(guarded: Sequence[tuple[Digest, Incoming]], of_keys: Mapping[int, Digest]) -> set[Digest]:
     seen: set[Digest] = set()
     wanted: set[Digest] = set()
     for digest, each in guarded:
-        if digest in seen or _is_retraction(each):
+        if digest in seen or id(each) in of_keys:
             wanted.add(digest)
         seen.add(digest)
     return wanted
@@ -127,7 +165,8 @@ def _pass_retraction(digest: Digest, of_key: Digest, incoming: Incoming, marks: 
     The same for a retraction, which is about a key and not about the row.
 
     That the row moved on makes it no older. Stale it is where the row has come back to that key since; and where the
-    key was given up by a later retraction already: by now another row may have it.
+    key was given up by a later retraction already: by now another row may have it. So is a delete that comes behind
+    what its row, made again since, has been under another key: partitions have no order among each other.
     """
     mark, sequence = marks.get(digest), incoming.meta.sequence
     if mark is not None and sequence < mark.sequence and mark.key == storable(incoming.record.key_text):
@@ -151,16 +190,27 @@ def _mark_of(incoming: Incoming) -> Mark:
     )
 
 
-def _read(digests: Collection[Digest], alias: str) -> dict[Digest, Mark]:
+def _read(digests: Collection[Digest], alias: str, *, lock: bool = False) -> dict[Digest, Mark]:
     if not digests:
         return {}
     known = with_pks(AppliedSequence, digests, digests, connections[alias].vendor)
     rows = AppliedSequence.objects.using(alias).filter(known)
+    if lock:
+        rows = rows.select_for_update()  # what is there now, and not in an older snapshot
     found = rows.values_list("digest", "sequence", "message_key", "deleted")
     return {str(digest): Mark(sequence=sequence, key=key, deleted=deleted) for digest, sequence, key, deleted in found}
 
 
 # --- the write: newer wins, also against a row that was not there yet when it was read --------------------------------
+
+
+def _write_moved(marks: Mapping[Digest, Mark], alias: str) -> set[Digest]:
+    """Store what moved, and return the digests of which there is something newer by now."""
+    moved = {digest: mark for digest, mark in marks.items() if mark.moved}
+    overtaken = moved.keys() - _write(moved, alias) if moved else set()
+    for mark in moved.values():
+        mark.moved = False
+    return overtaken
 
 
 def _write(marks: Mapping[Digest, Mark], alias: str) -> set[Digest]:

@@ -250,11 +250,12 @@ class StateBatch:
         return [intent for intent in intents if intent.key == key or intent.lane == lane]
 
     def _give_up(self, pk: Any, intents: Sequence[ClaimedRow], key: str | None, batch: Batch) -> None:
+        """Take keys back. The delete of a row that is there again, under another key, is a retraction of its own."""
         for intent in intents:
             if intent.key in self._owned or intent.key == key:
                 batch.needless.append(intent)
             else:
-                batch.outgoing.append(self._kept(pk, [intent], intent))
+                batch.outgoing.append(self._kept(pk, [intent], intent._replace(operation=Operation.RETRACT.value)))
 
     # --- messages -----------------------------------------------------------------------------------------------
 

@@ -45,9 +45,7 @@ class Both:
         self.program("relay", "run_relay")
         crew = [self.program(f"consumer-{n}", "run_consumer") for n in range(consumers)]
         self.writers = [
-            self.program(
-                f"writer-{n}", "write", "--name", f"w{n}", "--seed", str(n), "--style", "people", "--keep-keys"
-            )
+            self.program(f"writer-{n}", "write", "--name", f"w{n}", "--seed", str(n), "--style", "people")
             for n in range(writers)
         ]
         self.field.wait_for(lambda: self.resting() == len(RESTING), "everybody who rests")

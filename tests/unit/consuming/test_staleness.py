@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from logpipe_signals import Consumer
+from logpipe_signals.consuming import staleness
 from logpipe_signals.consuming.incoming import storable, stored_identity
 from logpipe_signals.consuming.loop import Tally
 from logpipe_signals.envelope import Meta
@@ -156,6 +157,50 @@ def test_a_retraction_that_was_overtaken_by_a_later_one_spares_the_new_owner_of_
 
 def put_delete_of_key(key: str, sequence: int) -> None:
     put_message({"uuid": key}, kind="person.deleted", meta=meta(sequence, operation="retract"), key=key)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_delete_behind_what_its_row_became_under_another_key_still_deletes_its_own(bulk: bool):
+    """The row was deleted, made again with another key, and the other partition was read first."""
+    old_key, new_key = person(1)["uuid"], person(2)["uuid"]
+    put_message(person(1, "old"), meta=meta(1), key=old_key)
+    run(bulk=bulk)
+    put_message(person(2, "made again"), meta=meta(3), key=new_key)
+    put_message({"uuid": old_key}, kind="person.deleted", meta=meta(2, operation="delete"), key=old_key)
+    assert run(bulk=bulk).stale == 0
+    assert names() == ["made again"]
+
+
+def test_two_deletes_of_a_row_under_two_keys_delete_both_in_either_order():
+    old_key, new_key = person(1)["uuid"], person(2)["uuid"]
+    put_message(person(1, "old"), meta=meta(1), key=old_key)
+    put_message(person(2, "new"), meta=meta(3), key=new_key)
+    put_message({"uuid": new_key}, kind="person.deleted", meta=meta(4, operation="delete"), key=new_key)
+    run()
+    put_message({"uuid": old_key}, kind="person.deleted", meta=meta(2, operation="delete"), key=old_key)
+    run()
+    assert names() == []
+
+
+def test_a_delete_that_is_late_for_the_key_its_row_came_back_to_is_dropped():
+    key = person(1)["uuid"]
+    put_message(person(1, "came back"), meta=meta(5), key=key)
+    put_message({"uuid": key}, kind="person.deleted", meta=meta(2, operation="delete"), key=key)
+    assert run().stale == 1
+    assert names() == ["came back"]
+
+
+def test_a_delete_that_was_overtaken_while_it_was_judged_still_deletes_its_own_key(monkeypatch: pytest.MonkeyPatch):
+    old_key, new_key = person(1)["uuid"], person(2)["uuid"]
+    put_message(person(1, "old"), meta=meta(1), key=old_key)
+    put_message(person(2, "made again"), meta=meta(3), key=new_key)
+    run()
+    real_read = staleness._read
+    unseen = iter([{}])  # what was committed meanwhile
+    monkeypatch.setattr(staleness, "_read", lambda *args, **options: next(unseen, None) or real_read(*args, **options))
+    put_message({"uuid": old_key}, kind="person.deleted", meta=meta(2, operation="delete"), key=old_key)
+    run()
+    assert names() == ["made again"]
 
 
 class WithoutCase(serializers.ModelSerializer):

@@ -59,7 +59,9 @@ def test_a_writer_without_the_package_sends_uncompressed(code: str, monkeypatch:
     assert formats.render("json", LARGE).startswith(b"json:")
 
 
-@pytest.mark.parametrize("damage", [b"", b"not compressed", gzip.compress(b"json:{}")[:-6]])
+@pytest.mark.parametrize(
+    "damage", [b"", b"not compressed", gzip.compress(b"json:{}")[:-6]], ids=["empty", "other", "cut"]
+)
 def test_damaged_bytes_are_said_to_be_that(code: str, damage: bytes) -> None:
     with pytest.raises(UnknownFormatError):
         formats.parse(code.encode() + b":" + damage)
