@@ -143,7 +143,7 @@ class AddressCopySerializer(serializers.ModelSerializer):
 @pytest.mark.parametrize("records", [1, 100])
 def test_a_relation_costs_a_batch_one_statement_more(records: int):
     regions = [Region.objects.create(name=f"{number}") for number in range(records)]
-    for number, region in enumerate(regions):
+    for number, region in enumerate(regions, start=1):
         put_message({"id": number, "street": "High Street", "region": region.pk}, kind="address")
     with CaptureQueriesContext(connections["default"]) as captured:
         run(AddressCopySerializer)

@@ -167,11 +167,17 @@ def test_of_a_publication_of_changes_the_outbox_holds_what_each_row_is() -> None
 # --- chunk after chunk ------------------------------------------------------------------------------------------------
 
 
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
+# MariaDB compares texts without case and accents, numbers no row 0, and takes no UUID whose variant is unknown.
+LETTERS = (
+    st.sampled_from("abcdefghijklmnopqrstuvwxyz0123456789_-")
+    if connection.vendor == "mysql"
+    else st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+)
+WORDS = st.text(LETTERS, min_size=1, max_size=8)
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], models.Model]]] = {
-    "animals": (st.integers(-(2**31), 2**31), lambda pk: Animal(pk=pk, code=str(pk))),
+    "animals": (st.integers(-(2**31), 2**31).filter(bool), lambda pk: Animal(pk=pk, code=str(pk))),
     "texts": (WORDS, lambda word: TextKeyed(word=word)),
-    "uuids": (st.uuids(), lambda pk: UuidKeyed(pk=pk)),
+    "uuids": (st.uuids(version=4), lambda pk: UuidKeyed(pk=pk)),
     "seats": (
         st.tuples(st.sampled_from(["Hamlet", "Ärger", "a"]), st.integers(-100, 100)),
         lambda pk: Seat(show_id=pk[0], number=pk[1]),

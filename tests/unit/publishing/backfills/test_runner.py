@@ -351,7 +351,8 @@ def test_a_list_goes_in_its_order_and_is_forgotten_at_the_end(make_people: MakeP
 
 
 def _relay(rows: int) -> None:
-    OutboxRow.objects.filter(pk__in=OutboxRow.objects.order_by("id").values_list("pk")[:rows]).delete()
+    oldest = list(OutboxRow.objects.order_by("id").values_list("pk", flat=True)[:rows])
+    OutboxRow.objects.filter(pk__in=oldest).delete()
 
 
 def _raise(error: Exception) -> Any:
