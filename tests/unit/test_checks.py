@@ -69,6 +69,7 @@ def only(found: list[checks.CheckMessage], check_id: str) -> checks.CheckMessage
 # --- publications -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(databases="__all__")
 def test_the_test_project_is_sound() -> None:
     assert [message for message in checks.run_checks() if str(message.id).startswith("logpipe_signals")] == []
 
