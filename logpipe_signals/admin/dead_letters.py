@@ -18,6 +18,7 @@ from logpipe_signals.admin import payloads, repair, trail
 from logpipe_signals.admin.databases import DatabaseFilter
 from logpipe_signals.admin.looking import LookOnlyAdmin, moment
 from logpipe_signals.models import DeadLetter
+from logpipe_signals.models.dead_letters import WAITING
 from logpipe_signals.models.trail import TrailAction
 
 PAYLOAD = "logpipe_signals.view_payload"
@@ -69,7 +70,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
             text = f"{count} are too many to be {what} from here. Use manage.py replay_dead_letters, or select fewer."
             self.message_user(request, text, messages.ERROR)
             return
-        waiting = list(letters.filter(state__in=repair.WAITING).defer("value", "payload", "headers", "traceback"))
+        waiting = list(letters.filter(state__in=WAITING).defer("value", "payload", "headers", "traceback"))
         self._tell(request, act(request, letters), what)
         # For the site's list of recent actions; the trail says more.
         LogEntry.objects.log_actions(request.user.pk or 0, waiting, CHANGE, f"{what.capitalize()}: see its trail.")
@@ -116,7 +117,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
             error=payload.hidden(letter.error),
             traceback=payload.hidden(letter.traceback),
             identity=payload.hidden(letter.identity),
-            is_waiting=letter.state in repair.WAITING,
+            is_waiting=letter.state in WAITING,
             may_replay=self.has_replay_permission(request),
             may_see_payload=self._may_see(request, payload),
             may_see_all=request.user.has_perm(WHOLE_PAYLOAD),

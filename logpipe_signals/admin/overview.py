@@ -23,7 +23,7 @@ from logpipe_signals.admin.outbox import depth_bars
 from logpipe_signals.admin.relays import relay_rows
 from logpipe_signals.conf import settings
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState
+from logpipe_signals.models.dead_letters import WAITING
 
 DAYS = 14
 PAGES = {
@@ -97,7 +97,7 @@ def letters_chart(databases: Sequence[str]) -> dict[str, Any]:
 
 
 def _letters_by_day(using: str, first: date) -> Any:
-    is_waiting = Q(state__in=[DeadLetterState.OPEN, DeadLetterState.PARKED])
+    is_waiting = Q(state__in=WAITING)
     since = datetime.combine(first, time.min, tzinfo=UTC)
     letters = DeadLetter.objects.using(using).filter(created__gte=since)
     by_day = letters.annotate(day=TruncDate("created", tzinfo=UTC)).values("day").order_by("day")

@@ -15,13 +15,12 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetterState, Side
 from logpipe_signals.models.trail import TrailAction
 from logpipe_signals.publishing import replay as publishing
 
 MOST_AT_ONCE = 1000
 """More than that takes longer than a browser waits; `manage.py replay_dead_letters` has no such bound."""
-WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
 
 
 @dataclass(frozen=True, kw_only=True)

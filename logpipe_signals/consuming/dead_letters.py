@@ -17,7 +17,7 @@ from django.utils import timezone
 from logpipe_signals.backend.base import Record, TopicPartition
 from logpipe_signals.consuming.incoming import Incoming, Refused, storable, stored_identity
 from logpipe_signals.exceptions import Parked, UnknownMessageVersionError
-from logpipe_signals.models.dead_letters import DeadLetter, DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetter, DeadLetterState, Side
 from logpipe_signals.redaction import Secrets, traceback_of, without
 
 LARGEST_VERSION = 2**31 - 1
@@ -79,9 +79,8 @@ class OpenLetters:
         return len(letters)
 
     def _waiting(self, topic: str) -> models.QuerySet[DeadLetter]:
-        states = (DeadLetterState.OPEN, DeadLetterState.PARKED)
         rows = DeadLetter.objects.using(self._alias)
-        return rows.filter(side=Side.CONSUMER, group=self._group, topic=topic, state__in=states)
+        return rows.filter(side=Side.CONSUMER, group=self._group, topic=topic, state__in=WAITING)
 
 
 _SUPERSEDING = ("pk", "identity", "reason", "version", "source", "sequence")

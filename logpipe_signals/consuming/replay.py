@@ -30,12 +30,11 @@ from logpipe_signals.consuming.staleness import judge
 from logpipe_signals.consuming.transients import repeating
 from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetterState, Side
 from logpipe_signals.redaction import NO_SECRETS, Secrets
 
 Outcome = Literal["replayed", "stale", "failed", "waiting", "closed"]
 CHUNK = 100
-WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
 
 
 @dataclass(kw_only=True)

@@ -18,7 +18,7 @@ from django.db import models, transaction
 
 from logpipe_signals.housekeeping.batches import delete_pks, unlocked
 from logpipe_signals.models import AppliedSequence, DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState
+from logpipe_signals.models.dead_letters import WAITING
 
 STEP_ROWS = 5000
 
@@ -40,9 +40,7 @@ def count(before: datetime, *, deleted: bool, using: str) -> int:
 
 
 def _old(before: datetime, *, deleted: bool) -> models.QuerySet[AppliedSequence]:
-    waiting = DeadLetter.objects.filter(
-        identity=models.OuterRef("identity"), state__in=[DeadLetterState.OPEN, DeadLetterState.PARKED]
-    )
+    waiting = DeadLetter.objects.filter(identity=models.OuterRef("identity"), state__in=WAITING)
     old = AppliedSequence.objects.filter(applied_at__lt=before, deleted=deleted)
     return old.filter(~models.Exists(waiting))
 

@@ -23,12 +23,11 @@ from logpipe_signals.models import (
     TrailEntry,
 )
 from logpipe_signals.models.backfills import BackfillState
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetterState, Side
 
 Rows = models.QuerySet[Any]
 
 CLOSED = (DeadLetterState.REPLAYED, DeadLetterState.SUPERSEDED, DeadLetterState.SKIPPED)
-OPEN = (DeadLetterState.OPEN, DeadLetterState.PARKED)
 FINISHED = (BackfillState.DONE, BackfillState.CANCELLED, BackfillState.FAILED)
 GUARDS = ("guard", "deletes")
 """Kinds without which a stale record would be applied: removed after a number of days only where they are named."""
@@ -55,7 +54,7 @@ def _dead_letters(before: datetime, states: tuple[DeadLetterState, ...] = CLOSED
 
 def open_letters(before: datetime) -> Iterator[Rows]:
     """Give the letters that nobody dealt with: what they hold is in no other place."""
-    return _dead_letters(before, OPEN)
+    return _dead_letters(before, WAITING)
 
 
 def _trail(before: datetime) -> Iterator[Rows]:

@@ -25,6 +25,10 @@ class DeadLetterState(models.TextChoices):
     SKIPPED = "skipped", "skipped"
 
 
+WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
+"""The states in which somebody has to do something, or the next change of the row does it. The others are closed."""
+
+
 class DeadLetter(TimeStampedModel):
     """
     A message set aside.

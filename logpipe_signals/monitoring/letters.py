@@ -7,13 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, Side
 
 MOST_COUNTED = 5000
 """Of each side and state the newest so many are counted: a table of letters closed long ago is not read to its end."""
-
-WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
-"""The states in which somebody has to do something, or the next change of the row does it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from logpipe_signals.keys import decode_pk
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, Side
 from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.messages import Batch, MessageMaker
 from logpipe_signals.publishing.wire import Wire
@@ -39,7 +39,7 @@ class ChangeBatch:
     def _behind_a_dead_letter(self, intents: Sequence[ClaimedRow]) -> frozenset[str]:
         letters = DeadLetter.objects.using(self.using).filter(
             side=Side.PUBLISHER,
-            state__in=[DeadLetterState.OPEN, DeadLetterState.PARKED],
+            state__in=WAITING,
             publication=self.publication.name,
             object_id__in=[intent.object_id for intent in intents],
         )

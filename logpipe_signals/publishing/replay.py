@@ -14,12 +14,10 @@ from collections.abc import Iterable, Mapping
 from django.db import models, transaction
 
 from logpipe_signals.models import DeadLetter
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetterState, Side
 from logpipe_signals.publishing import outbox
 from logpipe_signals.publishing.settling import announce_closed
 from logpipe_signals.registry import publications
-
-WAITING = (DeadLetterState.OPEN, DeadLetterState.PARKED)
 
 
 def replay(letters: models.QuerySet[DeadLetter]) -> int:

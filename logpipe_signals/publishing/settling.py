@@ -15,7 +15,7 @@ from logpipe_signals import signals
 from logpipe_signals.conf import settings
 from logpipe_signals.exceptions import Parked
 from logpipe_signals.models import DeadLetter, OutboxRow
-from logpipe_signals.models.dead_letters import DeadLetterState, Side
+from logpipe_signals.models.dead_letters import WAITING, DeadLetterState, Side
 from logpipe_signals.models.expressions import SecondsFromNow
 from logpipe_signals.models.outbox import Operation, OutboxQuerySet
 from logpipe_signals.publishing.claimed import ClaimedRow
@@ -121,7 +121,7 @@ class Settlement:
         with transaction.atomic(using=self.using):
             behind = DeadLetter.objects.using(self.using).filter(
                 side=Side.PUBLISHER,
-                state__in=[DeadLetterState.OPEN, DeadLetterState.PARKED],
+                state__in=WAITING,
                 publication=outgoing.publication.name,
                 object_id=outgoing.object_id,
             )
