@@ -56,8 +56,8 @@ def judge(batch: Sequence[Incoming], *, group: str, alias: str) -> Judged:
     Find what is stale, and remember the rest as applied.
 
     Called in the transaction that applies them, after the position moved. The write decides, and locks what it writes:
-    an identity that is newer by then is not written, and so found to be stale. Only where an identity has several
-    records here, or a key is retracted, does it have to be known before.
+    what is newer by then is not written, and its records are judged once more by what is there. Only where an identity
+    has several records here, or a key is given up, does it have to be known before.
     """
     guarded = [(digest_of(each, group), each) for each in batch if is_guarded(each)]
     if not guarded:
@@ -67,13 +67,12 @@ def judge(batch: Sequence[Incoming], *, group: str, alias: str) -> Judged:
     verdict = _Verdict(of_keys=of_keys, marks=marks)
     for digest, each in guarded:
         verdict.judge(digest, each)
-    overtaken = _write_moved(marks, alias)
-    if overtaken:
+    if overtaken := _write_moved(marks, alias):
         late = [(digest, each) for digest, each in guarded if verdict.written_as.get(id(each)) in overtaken]
-        verdict.overtaken(late)
-        marks.update(_read({digest for digest, _ in late}, alias, lock=True))
+        asked = {digest for digest, _ in late} | {of_keys[id(each)] for _, each in late if id(each) in of_keys}
+        marks.update(_read(asked, alias, lock=True))
         for digest, each in late:
-            verdict.judge_late_delete(digest, each)
+            verdict.judge(digest, each)
         _write_moved(marks, alias)
     return Judged(stale=verdict.stale, moved_on=verdict.moved_on)
 
@@ -98,16 +97,6 @@ class _Verdict:
             self.moved_on.update(_moved_on(each, self.marks.get(digest)))
         else:
             self.stale.add(id(each))
-
-    def overtaken(self, late: Sequence[tuple[Digest, Incoming]]) -> None:
-        """Take note of records whose marks somebody else wrote meanwhile, newer ones."""
-        self.stale.update(id(each) for _, each in late)
-
-    def judge_late_delete(self, digest: Digest, each: Incoming) -> None:
-        """Judge a delete once more that was overtaken: what overtook it may be about another key."""
-        if self.written_as[id(each)] == digest and id(each) in self.of_keys:
-            self.stale.discard(id(each))
-            self.judge(digest, each)
 
 
 def is_guarded(incoming: Incoming) -> bool:

@@ -174,6 +174,7 @@ def test_a_delete_behind_what_its_row_became_under_another_key_still_deletes_its
 def test_two_deletes_of_a_row_under_two_keys_delete_both_in_either_order():
     old_key, new_key = person(1)["uuid"], person(2)["uuid"]
     put_message(person(1, "old"), meta=meta(1), key=old_key)
+    run()
     put_message(person(2, "new"), meta=meta(3), key=new_key)
     put_message({"uuid": new_key}, kind="person.deleted", meta=meta(4, operation="delete"), key=new_key)
     run()
@@ -193,8 +194,10 @@ def test_a_delete_that_is_late_for_the_key_its_row_came_back_to_is_dropped():
 def test_a_delete_that_was_overtaken_while_it_was_judged_still_deletes_its_own_key(monkeypatch: pytest.MonkeyPatch):
     old_key, new_key = person(1)["uuid"], person(2)["uuid"]
     put_message(person(1, "old"), meta=meta(1), key=old_key)
+    run()
     put_message(person(2, "made again"), meta=meta(3), key=new_key)
     run()
+    assert names() == ["old", "made again"]
     real_read = staleness._read
     unseen = iter([{}])  # what was committed meanwhile
     monkeypatch.setattr(staleness, "_read", lambda *args, **options: next(unseen, None) or real_read(*args, **options))

@@ -72,3 +72,19 @@ def test_a_row_that_went_under_two_keys_is_deleted_under_both(relay: Relay, log:
 
     assert sent(log) == [(str(joe.uuid), "person.deleted"), (str(again.uuid), "person.deleted")]
     assert not OutboxRow.objects.exists()
+
+
+def test_the_delete_of_a_row_that_was_made_again_under_another_key_takes_back_its_key_alone(
+    relay: Relay, log: ScriptedProducer, joe: Person
+) -> None:
+    """As a delete it would make what the row is now stale, where the other partition is read later."""
+    enqueue_delete(joe)
+    old_key, joe.uuid = joe.uuid, uuid4()
+    Person.objects.filter(pk=joe.pk).update(uuid=joe.uuid)
+    OutboxRow.objects.exclude(operation=Operation.DELETE).delete()
+
+    relay.drain()
+
+    (message,), (body,) = log.sent, log.bodies()
+    assert (message.key, body["message"]) == (str(old_key), {"uuid": str(old_key)})
+    assert body["meta"]["operation"] == Operation.RETRACT
