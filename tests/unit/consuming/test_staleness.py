@@ -198,9 +198,14 @@ def test_a_delete_that_was_overtaken_while_it_was_judged_still_deletes_its_own_k
     put_message(person(2, "made again"), meta=meta(3), key=new_key)
     run()
     assert names() == ["old", "made again"]
-    real_read = staleness._read
-    unseen = iter([{}])  # what was committed meanwhile
-    monkeypatch.setattr(staleness, "_read", lambda *args, **options: next(unseen, None) or real_read(*args, **options))
+    real_read, answers = staleness._read, iter([dict[str, Any]()])
+
+    def too_early(*args: Any, **options: Any) -> Any:
+        """Answer first as if the newer mark were not committed yet."""
+        answer = next(answers, None)
+        return real_read(*args, **options) if answer is None else answer
+
+    monkeypatch.setattr(staleness, "_read", too_early)
     put_message({"uuid": old_key}, kind="person.deleted", meta=meta(2, operation="delete"), key=old_key)
     run()
     assert names() == ["made again"]
