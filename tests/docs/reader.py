@@ -25,7 +25,7 @@ globals().update((model.__name__, model) for model in apps.get_models() if model
 
 class Reader:
     """
-    Follows blocks in a folder; `seen` is all that was printed.
+    Follows blocks in a folder; `seen` is all that was printed, `commands` how many of the page's were run.
 
     makes_tables: Makes the tables of models that changed, where the page does not say it.
     python:       Runs the project; by default this one, with the package as it stands in the repository.
@@ -36,6 +36,7 @@ class Reader:
         self.makes_tables = makes_tables
         self.python = str(python or sys.executable)
         self.seen = ""
+        self.commands = 0
         self._models_changed = self._files_changed = False
         own = ("LOGPIPE", "DJANGO", "DATABASE_URL", "TESTPROJECT", "KAFKA")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -98,7 +99,9 @@ class Reader:
         if block.before:
             self.settle()
             self._run([self.python, "-c", f"{_PRELUDE}\n{block.before}"], where=block.where)
-        for step in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
+        steps = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
+        assert not steps[0].strip(), f"{block.where}: a command stands behind a $, or nobody would run it"
+        for step in steps[1:]:
             command, _, expected = step.partition("\n")
             while command.endswith("\\"):
                 more, _, expected = expected.partition("\n")

@@ -30,5 +30,5 @@ def test_what_a_section_says_works(town: Reader, section: Section, request: pyte
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_stands_in_blocks_that_are_done(page: Path) -> None:
-    literal = re.findall(r"^(?!\s*\.\. ).*::\n\n(?=[ ]{4})", page.read_text(encoding="utf-8"), re.MULTILINE)
+    literal = re.findall(r"^(?!\s*\.\. ).*::\n\n(?=[ ]{3})", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert not literal, f"{page.name}: say .. code-block:: instead of {literal}"
