@@ -116,6 +116,7 @@ class Reader:
         elif command[1:4] != ["-m", "pip", "install"]:
             if (self.folder / "db.sqlite3").exists():
                 self.settle()
+            self.commands += 1
             programs = {"python": [self.python], "django-admin": [self.python, "-m", "django"]}
             self._run(
                 [*programs.get(command[0], command[:1]), *command[1:]], expected, where=block.where, exits=block.exits

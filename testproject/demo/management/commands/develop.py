@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,7 +45,9 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="the web server's port (8000)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until somebody has enough."""
+        """Run until somebody has enough: Ctrl-C or SIGTERM, also where a shell started this with SIGINT ignored."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.default_int_handler)
         try:
             with services(options["backend"]) as given:
                 environment = {**os.environ, **given}
