@@ -205,7 +205,7 @@ def _let_it_be_aborted(producer: Any) -> None:
 
 
 def _cannot_start(error: Exception, config: dict[str, Any]) -> Exception:
-    if isinstance(error, kafka.errors.KafkaConfigurationError | ValueError | AssertionError | TypeError):
+    if errors.refuses_settings(error):
         # The client's own message would show values, and some of them are passwords.
         return DeclarationError(
             f"kafka-python {kafka.__version__} refuses the settings of a producer ({type(error).__name__}). "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 SLICE_SECONDS = 0.2
 """The client is asked in slices, so that what was assigned meanwhile is taken up soon."""
 OFFSETS_TIMEOUT_MS = 10_000
+"""How long a question for offsets, or for what topics there are, waits for its answer."""
 LOOK_FOR_TOPICS_SECONDS = 1.0
 
 open_consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
@@ -291,7 +293,7 @@ def _new_client(subscription: Subscription, timeout_seconds: float) -> Any:
     factory = arguments.pop("kafka_client", kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"])
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        made.append(factory(*args, **kwargs))
+        made.append(_giving_up(factory(*args, **kwargs)))
         return made[-1]
 
     bounds = config.bounded_connect(kafka.KafkaConsumer, timeout_seconds)
@@ -300,7 +302,7 @@ def _new_client(subscription: Subscription, timeout_seconds: float) -> Any:
     except Exception as error:
         for client in made:
             client.close()
-        if isinstance(error, kafka.errors.KafkaConfigurationError | ValueError | AssertionError | TypeError):
+        if errors.refuses_settings(error):
             raise DeclarationError(
                 f"kafka-python {kafka.__version__} refuses the settings of a consumer ({type(error).__name__}). "
                 f"LOGPIPE's KAFKA_KWARGS, KAFKA_CONSUMER_KWARGS and the consumer's own options give: "
@@ -309,11 +311,32 @@ def _new_client(subscription: Subscription, timeout_seconds: float) -> Any:
         raise
 
 
+def _giving_up(client: Any) -> Any:
+    """
+    Let a client of kafka-python 2 give up the questions that it would put to an unreachable broker for ever.
+
+    Those are the ones for metadata: a refused password never answers them. kafka-python 3 gives up by itself.
+    """
+    if not kafka.__version__.startswith("2."):
+        return client
+    poll = client.poll
+
+    def bounded(timeout_ms: int | None = None, future: Any = None) -> Any:
+        endless = timeout_ms is None and future is not None
+        responses = poll(timeout_ms=OFFSETS_TIMEOUT_MS if endless else timeout_ms, future=future)
+        if endless and not future.is_done:
+            raise kafka.errors.KafkaTimeoutError(f"No answer for {OFFSETS_TIMEOUT_MS / 1000:.0f} s.")
+        return responses
+
+    client.poll = bounded
+    return client
+
+
 @contextlib.contextmanager
 def _reachable(doing: str) -> Iterator[None]:
     try:
         yield
-    except kafka.errors.KafkaError as error:
+    except (kafka.errors.KafkaError, ssl.SSLError) as error:
         raise errors.unavailable(doing, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TypeVar
 
 import kafka.errors
@@ -26,10 +27,13 @@ _NEVER = (
 )
 
 
-_UNREACHED = tuple(
-    getattr(kafka.errors, name)
-    for name in ("KafkaTimeoutError", "KafkaConnectionError", "NoBrokersAvailable", "SaslAuthenticationFailedError")
-    if hasattr(kafka.errors, name)
+_UNREACHED = (
+    *(
+        getattr(kafka.errors, name)
+        for name in ("KafkaTimeoutError", "KafkaConnectionError", "NoBrokersAvailable", "SaslAuthenticationFailedError")
+        if hasattr(kafka.errors, name)
+    ),
+    ssl.SSLError,
 )
 """What kafka-python 2 and 3 say where they got no answer from any broker, whatever the reason."""
 
@@ -41,6 +45,12 @@ class InBadCompany(BackendUnavailable):
 def is_permanent(error: BaseException) -> bool:
     """Tell whether the log will never take the message."""
     return isinstance(error, _NEVER)
+
+
+def refuses_settings(error: BaseException) -> bool:
+    """Tell whether a client's constructor refused what it was given; a certificate's failure is a ValueError too."""
+    refusals = (kafka.errors.KafkaConfigurationError, ValueError, AssertionError, TypeError)
+    return isinstance(error, refusals) and not isinstance(error, ssl.SSLError)
 
 
 def may_be_anothers_fault(error: BaseException) -> bool:
