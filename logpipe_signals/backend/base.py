@@ -130,7 +130,26 @@ class Layout:
     partition_of: Callable[[str], str]
 
 
-class Producer(abc.ABC):
+class Backend:
+    """What either side of a log tells the system checks."""
+
+    @classmethod
+    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
+        """
+        Ask the log about topics, for `check --deploy`; what it says nothing about is left out.
+
+        Raises:
+            BackendUnavailable: The log did not answer in time.
+        """
+        return {}
+
+    @classmethod
+    def check(cls) -> list[CheckMessage]:
+        """Return what is wrong with this backend's settings and packages, without connecting."""
+        return []
+
+
+class Producer(Backend, abc.ABC):
     """
     Writes to a log. Safe to use from several threads; after a fork it makes a client of its own.
 
@@ -219,21 +238,6 @@ class Producer(abc.ABC):
     def close(self) -> None:
         """Give up this process's client; the next call makes a new one."""
 
-    @classmethod
-    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
-        """
-        Ask the log about topics, for `check --deploy`; what it says nothing about is left out.
-
-        Raises:
-            BackendUnavailable: The log did not answer in time.
-        """
-        return {}
-
-    @classmethod
-    def check(cls) -> list[CheckMessage]:
-        """Return what is wrong with this backend's settings and packages, without connecting."""
-        return []
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lag:
@@ -291,7 +295,7 @@ class Subscription:
     """Options of the broker's client, as `Consumer("people", consumer_timeout_ms=1000)` takes them."""
 
 
-class Consumer(abc.ABC):
+class Consumer(Backend, abc.ABC):
     """
     Reads from a log. Not thread-safe: one thread owns it.
 
@@ -413,21 +417,6 @@ class Consumer(abc.ABC):
         if not self._buffer:
             raise StopIteration
         return self._buffer.pop()
-
-    @classmethod
-    def describe(cls, topics: Collection[str], *, timeout_seconds: float) -> dict[str, TopicFacts]:
-        """
-        Ask the log about topics, for `check --deploy`; what it says nothing about is left out.
-
-        Raises:
-            BackendUnavailable: The log did not answer in time.
-        """
-        return {}
-
-    @classmethod
-    def check(cls) -> list[CheckMessage]:
-        """Return what is wrong with this backend's settings and packages, without connecting."""
-        return []
 
 
 class OffsetStore(abc.ABC):
