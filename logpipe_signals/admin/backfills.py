@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
@@ -129,7 +129,7 @@ class BackfillAdmin(LookOnlyAdmin):
         """Show how far a job is, with the steps that its state allows."""
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
-        job = self._job(request, object_id)
+        job: Backfill = self.row(request, object_id)
         using = self.database(request)
         return self.page(
             request,
@@ -145,7 +145,7 @@ class BackfillAdmin(LookOnlyAdmin):
 
     def step_view(self, request: HttpRequest, object_id: str, step: str) -> HttpResponse:
         """Pause, resume or cancel."""
-        job = self._job(request, object_id)
+        job: Backfill = self.row(request, object_id)
         if not self.has_control_permission(request):
             raise PermissionDenied
         act, action = STEPS[step]
@@ -199,14 +199,6 @@ class BackfillAdmin(LookOnlyAdmin):
         }
         steps = allowed.get(BackfillState(job.state), ())
         return [(step.capitalize(), self.link(step, job.pk, using=job.using)) for step in steps]
-
-    def _job(self, request: HttpRequest, object_id: str) -> Backfill:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        job = self.get_object(request, object_id)
-        if job is None:
-            raise Http404(f"There is no backfill {object_id} on {self.database(request)!r}.")
-        return job
 
 
 def progress_row(job: Backfill) -> dict[str, Any]:

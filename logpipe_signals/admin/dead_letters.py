@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_GET, require_POST
@@ -106,7 +106,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
         """Show a letter without its payload."""
         if request.method not in ("GET", "HEAD") or not self.has_view_permission(request):
             raise PermissionDenied
-        letter = self._letter(request, object_id)
+        letter: DeadLetter = self.row(request, object_id)
         using, payload = self.database(request), payloads.payload_of(letter)
         return self.page(
             request,
@@ -127,7 +127,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
 
     def payload_view(self, request: HttpRequest, object_id: str) -> TemplateResponse:
         """Show the payload, and write down that somebody looked at it."""
-        letter = self._letter(request, object_id)
+        letter: DeadLetter = self.row(request, object_id)
         payload = payloads.payload_of(letter)
         whole = "whole" in request.GET
         if not (request.user.has_perm(WHOLE_PAYLOAD) if whole else self._may_see(request, payload)):
@@ -156,7 +156,7 @@ class DeadLetterAdmin(LookOnlyAdmin):
 
     def download_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Hand out the bytes as they were read, and write down who took them."""
-        letter = self._letter(request, object_id)
+        letter: DeadLetter = self.row(request, object_id)
         if not request.user.has_perm(WHOLE_PAYLOAD):
             raise PermissionDenied
         self._note(request, TrailAction.DOWNLOADED, letter)
@@ -176,20 +176,12 @@ class DeadLetterAdmin(LookOnlyAdmin):
         return self._repair_one(request, object_id, repair.skip, "skipped")
 
     def _repair_one(self, request: HttpRequest, object_id: str, act: Repair, what: str) -> HttpResponse:
-        letter = self._letter(request, object_id)
+        letter: DeadLetter = self.row(request, object_id)
         if not self.has_replay_permission(request):
             raise PermissionDenied
         self._tell(request, act(request, self.get_queryset(request).filter(pk=letter.pk)), what)
         self.log_change(request, letter, f"{what.capitalize()}: see its trail.")
         return HttpResponseRedirect(self.link("change", letter.pk, request=request))
-
-    def _letter(self, request: HttpRequest, object_id: str) -> DeadLetter:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        letter = self.get_object(request, object_id)
-        if letter is None:
-            raise Http404(f"There is no dead letter {object_id} on {self.database(request)!r}.")
-        return letter
 
     def _may_see(self, request: HttpRequest, payload: payloads.Payload) -> bool:
         """What cannot be redacted is for those who may see everything."""

@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import models, router
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -61,6 +62,21 @@ class LookOnlyAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no."""
         return False
+
+    def row(self, request: HttpRequest, object_id: str) -> Any:
+        """
+        Return the row that a page of its own is about.
+
+        Raises:
+            PermissionDenied: This user may not look at these rows.
+            Http404: It is not there, or not on this database.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, object_id)
+        if found is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id} on {self.database(request)!r}.")
+        return found
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """Show the row's own page instead: what was done to it stands there."""
