@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from django.test import override_settings
 
@@ -128,14 +129,14 @@ class MemoryLog:
     @contextmanager
     def away(self) -> Iterator[None]:
         """Take no message: the broker cannot be reached."""
-        with _changed(away=True):
+        with patch.multiple(_faults, away=True):
             yield
         breaker.reset()
 
     @contextmanager
     def losing_acknowledgements(self) -> Iterator[None]:
         """Take each message and say that it is not known to have arrived: the relay sends it again later."""
-        with _changed(loses_acknowledgements=True):
+        with patch.multiple(_faults, loses_acknowledgements=True):
             yield
         breaker.reset()
 
@@ -147,7 +148,7 @@ class MemoryLog:
             chosen = chooses is None or chooses(message)
             return chosen and bool(Published([message]).of(**filters))
 
-        with _changed(refuses=[*_faults.refuses, refuses]):
+        with patch.multiple(_faults, refuses=[*_faults.refuses, refuses]):
             yield
 
     def redeliver(self, topic: str, *, seed: int = 0) -> None:
@@ -176,20 +177,8 @@ def in_memory_log(**settings: Any) -> Iterator[MemoryLog]:
     dummy.reset_topics()
     sweeper.stop()
     try:
-        with override_settings(LOGPIPE=with_logpipe(**chosen)), _changed(away=False):
+        with override_settings(LOGPIPE=with_logpipe(**chosen)), patch.multiple(_faults, away=False):
             yield MemoryLog()
     finally:
         sweeper.stop()
         dummy.reset_topics()
-
-
-@contextmanager
-def _changed(**changes: Any) -> Iterator[None]:
-    before = {name: getattr(_faults, name) for name in changes}
-    try:
-        for name, value in changes.items():
-            setattr(_faults, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(_faults, name, value)
