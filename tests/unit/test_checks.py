@@ -321,6 +321,8 @@ def refuse_everything(db: str, app_label: str, **hints: Any) -> bool | None:
     return False if app_label == "logpipe_signals" else None
 
 
+# Django's own checks ask SQLite, once a process, whether it knows JSON.
+@pytest.mark.django_db(databases="__all__")
 def test_a_router_that_refuses_the_outbox(settings: Any) -> None:
     settings.DATABASE_ROUTERS = ["tests.unit.test_checks.RefusingRouter"]
     found = [m for m in checks.run_checks() if m.id == "logpipe_signals.E015"]
