@@ -17,6 +17,6 @@ Which rows
     that returns the rows that come from this topic; by default, all of its model.
 
 What is no drift
-    A row whose change is in the publisher's outbox still, or whose key had a message behind the round's first mark
-    (see `touched`).
+    A row whose change is in the publisher's outbox still, or of which a message was applied behind a first mark of the
+    round: by its key, or in another partition by its identity (see `touched`).
 """

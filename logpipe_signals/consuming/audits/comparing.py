@@ -14,7 +14,7 @@ from logpipe_signals.auditing.tokens import checksum, key_hash, same
 from logpipe_signals.backend.base import TopicPartition
 from logpipe_signals.consuming.audits.mark import Marked
 from logpipe_signals.consuming.audits.own_rows import OwnRows
-from logpipe_signals.consuming.audits.touched import touched
+from logpipe_signals.consuming.audits.touched import identity_hash, touched
 from logpipe_signals.consuming.incoming import Route
 from logpipe_signals.consuming.positions import Positions
 from logpipe_signals.consuming.staleness import digest_for
@@ -199,8 +199,16 @@ class _Comparison:
         under_way = {key for key, row in rows.items() if row.under_way}
         here = {"partition": self.partition.partition, "round": self.mark.round}
         if self.audit.ranges.filter(begins=True, **here).exists():
-            return under_way | (rows.keys() & touched(self.audit, **here))
+            under_way |= rows.keys() & touched(self.audit, **here)
+            return under_way | self._elsewhere({key: row for key, row in rows.items() if key not in under_way})
         return under_way | self._overtaken(rows)
+
+    def _elsewhere(self, rows: Mapping[int, MarkedRow]) -> set[int]:
+        """Return the rows that got another key, of which another partition told already."""
+        if not rows:
+            return set()
+        everywhere = touched(self.audit, round=self.mark.round)
+        return {key for key, row in rows.items() if identity_hash(self._identity(row)) in everywhere}
 
     def _overtaken(self, rows: Mapping[int, MarkedRow]) -> set[int]:
         """Return the rows that were applied with a higher sequence, which stands in for what was touched."""
@@ -211,4 +219,7 @@ class _Comparison:
         return {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
 
     def _digest(self, row: MarkedRow) -> Any:
-        return digest_for(self._group, self.mark.source, self.partition.topic, f"{self.route.message_type}:{row.pk}")
+        return digest_for(self._group, self.mark.source, self.partition.topic, self._identity(row))
+
+    def _identity(self, row: MarkedRow) -> str:
+        return f"{self.route.message_type}:{row.pk}"

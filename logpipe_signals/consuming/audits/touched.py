@@ -4,6 +4,9 @@ Touched keys: what was applied behind an audit's first mark in a partition.
 The first mark of a round is sent before any row is read for it. So a row that differs from what a later mark says of it
 has drifted only if no message about its key stands between the two; and the same of an extra row, up to the moment when
 it is looked for. While an audit is open, each batch therefore leaves the hashes of its keys, 8 bytes each.
+
+The same of its identities: a row may have got another key, in another partition that is further ahead, and then what
+comes of it here is dropped as stale. So of a row that differs, the identity is looked for in all partitions.
 """
 
 from __future__ import annotations
@@ -84,7 +87,7 @@ class TouchedKeys:
 
 
 def touched(audit: Audit, **where: Any) -> set[int]:
-    """Return the hashes of the keys that were touched, in a partition and round, or at all."""
+    """Return the hashes of the keys and identities that were touched, in a partition or a round, or at all."""
     found: set[int] = set()
     for keys in AuditTouch.objects.using(audit._state.db).filter(audit=audit, **where).values_list("keys", flat=True):
         some: array[int] = array("q")
@@ -110,3 +113,10 @@ def _hashes(incoming: Incoming, begun: _Begun) -> Iterable[int]:
             if incoming.siblings:
                 message = route.lookup.arguments_for_key(incoming.record.key_text) or {}
             yield key_hash([message.get(name) for name in begun.lookup])
+            if incoming.meta.identity:
+                yield identity_hash(incoming.meta.identity)
+
+
+def identity_hash(identity: str) -> int:
+    """Return the short name of a publisher's row (`person:7`); no key has the same."""
+    return key_hash([{"identity": identity}])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.scenarios.auditing.both import Both
-from tests.scenarios.consuming.conftest import MakeField, hurt_postgres, make_field
+from tests.scenarios.consuming.conftest import KAFKA_SETTINGS, MakeField, hurt_postgres, make_field
 
 __all__ = ["both", "hurt_postgres", "make_field"]
 
@@ -15,7 +17,11 @@ def both(request: pytest.FixtureRequest, make_field: MakeField) -> Both:
     """Return both sides on each log, with people who rest and nobody at work yet."""
     log = {}
     if request.param == "kafka":
-        log = {"LOGPIPE_BACKEND": "kafka", "KAFKA_BOOTSTRAP_SERVERS": request.getfixturevalue("kafka_broker")}
+        log = {
+            "LOGPIPE_BACKEND": "kafka",
+            "KAFKA_BOOTSTRAP_SERVERS": request.getfixturevalue("kafka_broker"),
+            "LOGPIPE_SETTINGS": json.dumps(KAFKA_SETTINGS),
+        }
     sides = Both(make_field(**log))
     sides.seed()
     return sides

@@ -47,5 +47,11 @@ def test_an_audit_survives_its_consumers(both: Both) -> None:
         consumer.resume()
         consumer.kill() if number else None
         consumer.start()
-    both.field.wait_for(lambda: both.report().code == 1, "the report")
-    assert both.report().findings == hurt
+    reports = []
+
+    def reported() -> bool:
+        reports.append(both.report())
+        return reports[-1].code == 1
+
+    both.field.wait_for(reported, "the report")
+    assert reports[-1].findings == hurt, [r.printed for r in reports]

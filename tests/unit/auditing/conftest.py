@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -13,6 +14,7 @@ from logpipe_signals.backend.dummy import create_topic
 from logpipe_signals.consuming.audits.reports import AuditReport, latest, report_on
 from logpipe_signals.consuming.consumer import MultiConsumer
 from logpipe_signals.consuming.declared import declared_consumers
+from logpipe_signals.publishing.audits.reading import RangeReader
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun, AuditSent
 from logpipe_signals.publishing.backfills.targets import Target
 from logpipe_signals.registry import publications
@@ -110,3 +112,17 @@ def command(*arguments: str, **options: Any) -> tuple[str, int]:
 
 
 Found = Callable[[AuditReport], set[Any]]
+
+
+@pytest.fixture
+def changing(sides: Sides, people: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change a row after every reading of it, and send the change at once."""
+    pending = RangeReader._pending
+    names = (f"Faster {number}" for number in itertools.count())
+
+    def changed_meanwhile(self: RangeReader, instances: Any) -> Any:
+        Person.objects.filter(pk=people[1].pk).update(last_name=next(names))
+        sides.relay()
+        return pending(self, instances)
+
+    monkeypatch.setattr(RangeReader, "_pending", changed_meanwhile)
