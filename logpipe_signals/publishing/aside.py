@@ -1,5 +1,6 @@
 """
-Database work beside the relay: while one batch is made and sent, the one before is retired and the next one is claimed.
+Database work beside the relay: while one batch is made and sent, the one before is retired and the next one is claimed,
+and a backfill writes its next chunks.
 
 A thread does it, on a connection of its own; so whoever waits for the database is not the one who serialises. It is
 worth while in front of a backlog only: a relay that keeps up has neither thread nor second connection.
@@ -43,7 +44,7 @@ class Aside:
             return done(work)
         if self._thread is None:
             begin = partial(commit_each_statement, self._using)
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="logpipe-relay-aside", initializer=begin)
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="logpipe-aside", initializer=begin)
         return self._thread.submit(work)
 
     def close(self) -> None:

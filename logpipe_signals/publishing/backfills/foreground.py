@@ -1,7 +1,8 @@
 """
-Jobs in the foreground: one after the other, chunks and relaying by turns, on the connection of whoever calls.
+Jobs in the foreground: one after the other, while what is in the outbox is sent by this process too.
 
-What is in the outbox is sent by this process too, beside whatever other relays there are; they share the lanes.
+On PostgreSQL the chunks are written beside the relaying, by a thread on a connection of its own (`aside`); elsewhere
+the two take turns on the connection of whoever calls. Other relays share the lanes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 
 from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Min
@@ -18,6 +21,7 @@ from logpipe_signals.exceptions import BackendUnavailable, LeaseLost
 from logpipe_signals.garbage import few_collections
 from logpipe_signals.models import Backfill, OutboxRow
 from logpipe_signals.models.backfills import RUNNABLE
+from logpipe_signals.publishing.aside import Aside
 from logpipe_signals.publishing.backfills import control
 from logpipe_signals.publishing.backfills.progress import Progress, progress
 from logpipe_signals.publishing.backfills.runner import Runner
@@ -31,7 +35,7 @@ PATIENCE_SECONDS = 60.0
 """How long nothing at all leaves the outbox before the jobs are paused."""
 IDLE_SECONDS = 0.02
 CHUNKS_A_TURN = 10
-"""How many chunks may go into the outbox between two batches of the relay, if it bears them."""
+"""How many chunks may go into the outbox, if it bears them, before the job is looked at again."""
 WATCH_SECONDS = 0.5
 
 Watch = Callable[[Backfill, Progress], object]
@@ -70,6 +74,9 @@ class Foreground:
         self._runners = {
             using: Runner(using, owner=owner, until_sent=relaying) for using in {job.using for job in jobs}
         }
+        self._writing = {using: Aside(using, threaded=relaying) for using in self._runners}
+        self._written: Future[int] | None = None
+        """Chunks that are being written; meanwhile their runner is left alone."""
         self._relays: dict[str, Relay] = {}
         self._failures = 0
         self._retired = 0
@@ -94,9 +101,10 @@ class Foreground:
     def _run(self, job: Backfill) -> None:
         runner = self._runners[job.using]
         self._moved_at = clock.seconds()
-        while not self._stop.is_set() and self._is_held(runner, job):
+        while not self._stop.is_set() and (self._written is not None or self._is_held(runner, job)):
             busy = self._turn(runner)
-            self._show(job)
+            if self._written is None or self._written.done():
+                self._show(job)
             if not busy:
                 self._stop.wait(backoff_seconds(self._failures) if self._failures else IDLE_SECONDS)
         job.refresh_from_db(using=job.using)
@@ -119,8 +127,12 @@ class Foreground:
 
     def _turn(self, runner: Runner) -> bool:
         try:
-            written = self._fill(runner)
-            return self._relay(runner.using) or bool(written)
+            self._written = self._written or self._writing[runner.using].run(partial(self._fill, runner))
+            relayed = self._relay(runner.using)
+            if not self._written.done():
+                return relayed
+            written, self._written = self._written, None
+            return bool(written.result()) or relayed
         except (BackendUnavailable, LeaseLost, OperationalError, InterfaceError) as error:
             self._recover(runner.using, error)
             return False
@@ -128,7 +140,7 @@ class Foreground:
     def _fill(self, runner: Runner) -> int:
         written = 0
         for _ in range(CHUNKS_A_TURN):
-            rows = runner.step()
+            rows = 0 if self._stop.is_set() else runner.step()
             if not rows:
                 break
             written += rows
@@ -151,6 +163,7 @@ class Foreground:
         self._tell(f"{type(error).__name__}: {error} Trying again.")
         if isinstance(error, OperationalError | InterfaceError):
             connections[using].close()
+        self._writing[using].close()
         if using in self._relays:
             self._relays[using].recover()
 
@@ -172,7 +185,9 @@ class Foreground:
             )
 
     def _leave(self) -> None:
-        """Pause what did not end, finish the batch in hand, and hand everything over."""
+        """Pause what did not end, finish the chunks and the batch in hand, and hand everything over."""
+        for writing in self._writing.values():
+            writing.close()
         for job in self._jobs:
             job.refresh_from_db(using=job.using)
             if job.state in RUNNABLE and control.runner_of(job) in ("", self._runners[job.using].owner):
