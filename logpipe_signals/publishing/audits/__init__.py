@@ -14,8 +14,8 @@ Marks and data
 Rows in the outbox
     Marks do not wait for the outbox, they say which rows have something in it: see `reading`. A round begins with a
     mark in every partition. A row that differs and is under way, or of which a message was applied behind a first mark,
-    by its key or, in whatever partition, by its identity, is not judged in that round. Where the log hides its partitions,
-    a higher sequence stands for such a message.
+    by its key or, in whatever partition, by its identity, is not judged in that round. Where the log hides its
+    partitions, a higher sequence stands for such a message.
 
 Two rounds
     Between the projects there may be the topic alone, so the subscriber cannot ask. Each row is therefore told of
