@@ -25,6 +25,7 @@ CATALOGUE = {
     "kinesis-sent": "kinesis.sent",
     "kinesis-applied": "kinesis.applied",
     "backfill": "publishing.backfill.measure",
+    "backfill-killed": "publishing.backfill_killed.measure",
     "backfill-overtaken": "publishing.backfill.overtaken",
     "growth": "growth.measure",
 }

@@ -16,6 +16,16 @@ class Other:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Return the process's number."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
     def ask(self, **what: Any) -> dict[str, Any]:
         """Ask for something and wait for the answer."""
         assert self._process.stdin is not None

@@ -20,14 +20,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from logpipe_signals._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from logpipe_signals.consuming.consumer import Consumer, MultiConsumer
     from logpipe_signals.formats import FORMAT_JSON, FORMAT_MSGPACK, FORMAT_PICKLE
     from logpipe_signals.publishing.producer import DRFProducer, Producer, PydanticProducer
     from logpipe_signals.publishing.suspend import suspend_publishing
     from logpipe_signals.registry import publishes, register_consumer, subscribes
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Consumer": "logpipe_signals.consuming.consumer",
