@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
+from unittest.mock import patch
 
 import hypothesis
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.contenttypes.management import create_contenttypes
+from django.core.management.commands import flush
+from django.db.models.signals import post_migrate
 
 from testproject.services import ServiceUnavailable, provided_kafka, provided_kinesis, provided_postgres
 
@@ -20,6 +24,7 @@ from testproject.services import ServiceUnavailable, provided_kafka, provided_ki
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+MADE_BY_MIGRATE = {"django_content_type", "auth_permission"}
 VENDORS = {"postgres": "postgresql", "mariadb": "mysql"}
 
 
@@ -122,6 +127,20 @@ def _no_sweeper_outlives_its_test() -> Iterator[None]:
     if inline := sys.modules.get("logpipe_signals.publishing.inline"):
         inline.sweeper.stop()
         inline.breaker.reset()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Let content types and permissions stay when tests empty their tables: making them anew took half of the time."""
+    post_migrate.disconnect(create_contenttypes)
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    with patch.object(flush, "sql_flush", _sql_that_empties_the_rest):
+        yield
+
+
+def _sql_that_empties_the_rest(style: Any, connection: Any, **options: Any) -> list[str]:
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    return list(connection.ops.sql_flush(style, [name for name in tables if name not in MADE_BY_MIGRATE], **options))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from typing import Literal
 from django.db import connections, models, transaction
 from django.utils import timezone
 
-from logpipe_signals.backend.base import Record
+from logpipe_signals.backend.base import Record, TopicPartition
+from logpipe_signals.consuming.audits.touched import TouchedKeys
 from logpipe_signals.consuming.dead_letters import error_texts
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.consuming.reports import announce_closed
@@ -115,8 +116,15 @@ def _replay_locked(letter: DeadLetter, alias: str, routes: Mapping[str, Routes])
         _close(letter, DeadLetterState.SUPERSEDED)
         return "stale"
     apply_record(incoming)
+    _tell_audits(letter, incoming, alias)
     _close(letter, DeadLetterState.REPLAYED)
     return "replayed"
+
+
+def _tell_audits(letter: DeadLetter, incoming: Incoming, alias: str) -> None:
+    """What is replayed while an audit is open was touched, as if a consumer had applied it."""
+    partition = TopicPartition(letter.topic, letter.partition)
+    TouchedKeys(group=letter.group, alias=alias).record(partition, 0, [(incoming, None)])
 
 
 def _lock(letter: DeadLetter, alias: str) -> bool:

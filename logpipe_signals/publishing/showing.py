@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -61,6 +61,13 @@ def enqueue(publication: Publication, using: str, payloads: Iterable[bytes | Non
         pks = [decode_pk(model, text, using) for text in texts]
         with wake.relaying():
             setwise.publish(publication, using, **{f"{lookup}__in": pks})
+
+
+def named_by(told: Mapping[str, Any], rows: models.QuerySet[Any], using: str) -> models.QuerySet[Any]:
+    """Return those of some rows that an outbox row's payload names."""
+    model = apps.get_model(told["model"])
+    pks = [decode_pk(model, text, using) for text in told["pks"]]
+    return rows.filter(**{f"{told['lookup']}__in": pks})
 
 
 def _intent(publication: Publication, model: Model, lookup: str, texts: Sequence[str]) -> outbox.Intent:

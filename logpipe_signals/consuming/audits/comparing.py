@@ -11,13 +11,13 @@ from django.db import transaction
 
 from logpipe_signals.auditing.marks import Mark, MarkedRow
 from logpipe_signals.auditing.tokens import checksum, key_hash, same
-from logpipe_signals.backend.base import TopicPartition
+from logpipe_signals.backend.base import Record
 from logpipe_signals.consuming.audits.mark import Marked
-from logpipe_signals.consuming.audits.own_rows import OwnRows
-from logpipe_signals.consuming.audits.touched import identity_hash, touched
+from logpipe_signals.consuming.audits.own_rows import NotComparable, OwnRows
+from logpipe_signals.consuming.audits.touched import LAPSED, identity_hash, touched
 from logpipe_signals.consuming.incoming import Route
 from logpipe_signals.consuming.positions import Positions
-from logpipe_signals.consuming.staleness import digest_for
+from logpipe_signals.consuming.staleness import RETRACT, digest_for
 from logpipe_signals.consuming.transients import is_transient
 from logpipe_signals.exceptions import LogPipeError
 from logpipe_signals.models import AppliedSequence, Audit, AuditFinding, AuditRange
@@ -55,7 +55,7 @@ def _take(marked: Marked, route: Route, positions: Positions) -> None:
 def _compare(mark: Mark, audit: Audit, route: Route, marked: Marked, positions: Positions) -> None:
     try:
         with transaction.atomic(using=positions.alias):
-            _Comparison(mark, audit, route, marked.record.topic_partition, positions).run()
+            _Comparison(mark, audit, route, marked.record, positions).run()
     except Exception as error:  # A serializer of the project may raise anything; the report says so.
         if is_transient(error):
             raise
@@ -84,10 +84,10 @@ def _audit(mark: Mark, marked: Marked, route: Route, positions: Positions) -> Au
 def _is_new(audit: Audit, mark: Mark, marked: Marked, positions: Positions) -> bool:
     """Keep that a mark arrived; one that is read again, from the beginning of the topic say, is compared once only."""
     alias = positions.alias
-    if audit.state == AuditState.DONE or _range(audit, mark, alias).exists():
-        return False
     if mark.begins:
         positions.touched.begun(marked.record.topic_partition)
+    if audit.state == AuditState.DONE or _range(audit, mark, alias).exists():
+        return False
     hashes = array("q", [key_hash(row.lookup) for row in mark.rows] + list(mark.leaving or ()))
     AuditRange.objects.using(alias).create(
         audit=audit,
@@ -112,8 +112,9 @@ def _range(audit: Audit, mark: Mark, alias: str) -> Any:
 class _Comparison:
     """One mark against the rows that it is about."""
 
-    def __init__(self, mark: Mark, audit: Audit, route: Route, partition: TopicPartition, positions: Positions) -> None:
-        self.mark, self.audit, self.route, self.partition = mark, audit, route, partition
+    def __init__(self, mark: Mark, audit: Audit, route: Route, record: Record, positions: Positions) -> None:
+        self.mark, self.audit, self.route, self.partition = mark, audit, route, record.topic_partition
+        self._key = record.key_text
         self._group, self._alias = positions.group, positions.alias
         self._own = OwnRows(route)
         self._paths = [tuple(path.split(".")) for path in mark.paths]
@@ -121,7 +122,7 @@ class _Comparison:
 
     def run(self) -> None:
         """Compare what has not matched yet: everything in the first round, what was suspected in the others."""
-        rows = {key_hash(row.lookup): row for row in self.mark.rows}
+        rows = {identity_hash(self.mark.source, self._identity(row)): row for row in self.mark.rows}
         if self.mark.round == 1:
             self._suspect(rows, self._differences(rows))
         else:
@@ -177,6 +178,8 @@ class _Comparison:
         lookups = [dict(zip(self.mark.lookup, row.lookup, strict=True)) for row in rows.values()]
         found = dict(zip(rows, self._own.find(lookups), strict=True)) if rows else {}
         there = [key for key, row in found.items() if row is not None]
+        if self.mark.round == 1:
+            self._remember_own_keys([found[key] for key in there])
         own = self._own.tokens([found[key] for key in there], self._paths) if there else []
         if len(there) == self.mark.count and checksum(map(" ".join, own)) == self.mark.checksum:
             return {}
@@ -188,6 +191,14 @@ class _Comparison:
                 differences[key] = (FindingKind.DIFFERENT, fields)
         return differences
 
+    def _remember_own_keys(self, rows: Sequence[Any]) -> None:
+        """Rows that were found, but show another key than was sent, are not extra."""
+        told = {key_hash(row.lookup) for row in self.mark.rows}
+        if own := self._own.hashes(rows, self.mark.lookup) - told:
+            mine = _range(self.audit, self.mark, self._alias)
+            keys = bytes(mine.values_list("keys", flat=True).get()) + array("q", own).tobytes()
+            mine.update(keys=keys)
+
     def _different(self, sent: Sequence[str], own: Sequence[str]) -> list[str]:
         compared = zip(self.mark.paths, sent, own, self._loosely, strict=True)
         return [path for path, one, other, loosely in compared if not same(one, other, loosely)]
@@ -198,8 +209,11 @@ class _Comparison:
             return set()
         under_way = {key for key, row in rows.items() if row.under_way}
         here = {"partition": self.partition.partition, "round": self.mark.round}
+        if self.audit.ranges.filter(begins=True, round=self.mark.round, problem=LAPSED).exists():
+            return set(rows)
         if self.audit.ranges.filter(begins=True, **here).exists():
-            under_way |= rows.keys() & touched(self.audit, **here)
+            here_touched = touched(self.audit, **here)
+            under_way |= {key for key, row in rows.items() if key_hash(row.lookup) in here_touched}
             return under_way | self._elsewhere({key: row for key, row in rows.items() if key not in under_way})
         return under_way | self._overtaken(rows)
 
@@ -208,18 +222,24 @@ class _Comparison:
         if not rows:
             return set()
         everywhere = touched(self.audit, round=self.mark.round)
-        return {key for key, row in rows.items() if identity_hash(self._identity(row)) in everywhere}
+        return {key for key in rows if key in everywhere}
 
     def _overtaken(self, rows: Mapping[int, MarkedRow]) -> set[int]:
         """Return the rows that were applied with a higher sequence, which stands in for what was touched."""
-        digests = {self._digest(row): key for key, row in rows.items()}
+        if not self.route.options.guard:
+            raise NotComparable(
+                "The log does not tell where keys go; without the guard nothing tells what is under way."
+            )
+        digests = {digest: key for key, row in rows.items() for digest in self._digests(row)}
         newer = AppliedSequence.objects.using(self._alias).filter(
             digest__in=list(digests), sequence__gt=self.mark.sequence
         )
         return {digests[str(digest)] for digest in newer.values_list("digest", flat=True)}
 
-    def _digest(self, row: MarkedRow) -> Any:
-        return digest_for(self._group, self.mark.source, self.partition.topic, self._identity(row))
+    def _digests(self, row: MarkedRow) -> tuple[str, str]:
+        """Of the row, and of its giving up its key, which is this mark's: its new one may be told elsewhere, later."""
+        parts = (self._group, self.mark.source, self.partition.topic, self._identity(row))
+        return digest_for(*parts), digest_for(*parts, RETRACT, self._key)
 
     def _identity(self, row: MarkedRow) -> str:
         return f"{self.route.message_type}:{row.pk}"

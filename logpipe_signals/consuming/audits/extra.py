@@ -39,7 +39,7 @@ def _keep(audit: Audit, rows: Sequence[Row]) -> None:
             audit=audit,
             key_hash=key_hash,
             kind=FindingKind.EXTRA,
-            state=FindingState.CONFIRMED,
+            state=FindingState.SUSPECTED,  # Until the report that found it is the one that ends the audit.
             round=audit.rounds,
             key=key,
             lookup=lookup,

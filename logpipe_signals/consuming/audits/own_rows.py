@@ -89,6 +89,16 @@ class OwnRows:
             found.append([MISSING if path is None else next(own) for path in mine])
         return found
 
+    def hashes(self, rows: Sequence[Any], names: Sequence[str]) -> set[int]:
+        """Return the hashes of the keys that rows show; none where the serializer does not show them."""
+        fields = self.serializer_class().fields
+        if any(name not in fields or fields[name].write_only for name in names):
+            return set()
+        return {
+            key_hash(list(data.values()))
+            for data in plain([{name: _shown(fields[name], row) for name in names} for row in rows])
+        }
+
     # --- keys ---------------------------------------------------------------------------------------------------------
 
     def keys(self, names: Sequence[str]) -> Iterator[tuple[int, dict[str, Any], str]]:
@@ -132,8 +142,10 @@ class OwnRows:
         fields: list[Any] = [self.rows().model._meta.get_field(column) for column in columns.values()]
         texts = [text_of(target_field(field)) for field in fields]
         rows = self._matching(columns, lookups)
+        # Of several rows with one key the first, as `lookup_instance` has it by `first()`.
         by_key = {
-            tuple(text(getattr(row, f.attname)) for text, f in zip(texts, fields, strict=True)): row for row in rows
+            tuple(text(getattr(row, f.attname)) for text, f in zip(texts, fields, strict=True)): row
+            for row in rows.order_by("-pk")
         }
         wanted = (tuple(text(each.get(name)) for text, name in zip(texts, columns, strict=True)) for each in lookups)
         return [by_key.get(key) for key in wanted]

@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Sum
 
 from logpipe_signals.consuming.audits.extra import find_extra
 from logpipe_signals.consuming.audits.own_rows import NotComparable, OwnRows
-from logpipe_signals.consuming.audits.touched import is_open
+from logpipe_signals.consuming.audits.touched import LAPSED, is_open, touched
 from logpipe_signals.consuming.incoming import Route
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.models import Audit, AuditFinding
@@ -70,6 +70,7 @@ class AuditReport:
 
 def report_on(audit: Audit, routes: Mapping[str, Routes]) -> AuditReport:
     """Report on an audit; when everything has arrived, look for extra rows first, once."""
+    audit.refresh_from_db()
     waiting, cancelled = _waiting(audit), audit.ranges.filter(cancelled=True).exists()
     if waiting == {} and not cancelled and audit.state == AuditState.OPEN:
         _finish(audit, routes)
@@ -134,11 +135,20 @@ def _arrived(audit: Audit, number: int, expected: Mapping[str, int]) -> Iterator
 
 def _finish(audit: Audit, routes: Mapping[str, Routes]) -> None:
     """Look for extra rows, and let the hashes go. Consumers go on recording what they touch until this is done."""
-    audit.findings.filter(kind=FindingKind.EXTRA).delete()  # Of a report that was broken off.
-    _look_for_extra(audit, _route(audit, routes))
+    found_all = _look_for_extra(audit, _route(audit, routes))
+    suspected = audit.findings.filter(kind=FindingKind.EXTRA, state=FindingState.SUSPECTED)
     with transaction.atomic(using=audit._state.db):
+        still_open = Audit.objects.using(audit._state.db).filter(pk=audit.pk, state=AuditState.OPEN)
+        if not still_open.update(state=AuditState.DONE, problem=audit.problem, fields=audit.fields):
+            suspected.delete()  # Another report was first, and let go what these were found by.
+            audit.refresh_from_db()
+            return
         audit.state = AuditState.DONE
-        audit.save(update_fields=["state", "problem", "fields"])
+        meanwhile = touched(audit) if found_all else set()
+        gone = [pk for pk, key in suspected.values_list("pk", "key_hash") if not found_all or key in meanwhile]
+        for start in range(0, len(gone), 500):
+            suspected.filter(pk__in=gone[start : start + 500]).delete()
+        suspected.update(state=FindingState.CONFIRMED)
         audit.ranges.update(keys=b"")
         audit.touches.all().delete()
 
@@ -148,22 +158,27 @@ def _route(audit: Audit, routes: Mapping[str, Routes]) -> Route | None:
     return next((r for r in routes.get(audit.topic, ()) if (r.message_type, r.version) == wanted), None)
 
 
-def _look_for_extra(audit: Audit, route: Route | None) -> None:
+def _look_for_extra(audit: Audit, route: Route | None) -> bool:
+    """Keep what is extra as suspected; tell whether that could be found out."""
     if not audit.ranges.filter(deletes=True).exists():
         audit.problem = ""
-        return
+        return False
     if route is None:
         kind = f"{audit.message_type}/{audit.version}"
         audit.problem = f"Extra rows: there is no subscription to {audit.topic!r} of {kind} in this project."
-        return
+        return False
     own = OwnRows(route)
     try:
         if not is_open(audit):
             raise NotComparable("Extra rows: its marks arrived more than an hour ago. Audit again, and report sooner.")
         find_extra(audit, own, audit.lookup)
+        if audit.ranges.filter(begins=True, problem=LAPSED).exists():
+            raise NotComparable("Extra rows: not everything that came meanwhile is known. Audit again.")
         audit.fields = sorted(own.fields)
     except NotComparable as error:
         audit.problem = str(error)
+        return False
+    return True
 
 
 def latest(using: str, *, run: str = "", topic: str = "", group: str = "") -> models.QuerySet[Audit]:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Max
+from django.db.models import F, Max
 from django.utils import timezone
 
 from logpipe_signals.auditing.tokens import key_hash
@@ -28,6 +28,8 @@ from logpipe_signals.models.audits import AuditState
 
 OPEN_FOR = timedelta(hours=1)
 """How long after its last mark an audit may be reported on for the first time, if it is to find extra rows."""
+LAPSED = "Nothing was heard of the audit for an hour, and what came meanwhile was not recorded. Audit again."
+"""The problem of a last round's first mark behind which something was applied and not recorded."""
 
 
 class _Begun(NamedTuple):
@@ -60,10 +62,22 @@ class TouchedKeys:
             return
         still_open = set(_open(self._alias).filter(pk__in=[each.audit for each in begun]).values_list("pk", flat=True))
         if len(still_open) < len(begun):
+            self._lapse(partition, [each.audit for each in begun if each.audit not in still_open])
             begun = [each for each in begun if each.audit in still_open]
             self._known[partition] = (generation, begun)
         touches = [self._touch(partition, each, applied) for each in begun]
         AuditTouch.objects.using(self._alias).bulk_create([touch for touch in touches if touch.keys])
+
+    def _lapse(self, partition: TopicPartition, audits: Sequence[int]) -> None:
+        """Say of audits that are not done that no more is recorded: nothing may be judged by what was touched."""
+        AuditRange.objects.using(self._alias).filter(
+            audit__in=audits,
+            audit__state=AuditState.OPEN,
+            partition=partition.partition,
+            begins=True,
+            round=F("audit__rounds"),
+            problem="",
+        ).update(problem=LAPSED)
 
     def _touch(self, partition: TopicPartition, begun: _Begun, applied: Sequence[tuple[Incoming, Any]]) -> AuditTouch:
         hashes = array("q", {h for each, _ in applied for h in _hashes(each, begun)})
@@ -79,7 +93,9 @@ class TouchedKeys:
         ranges = AuditRange.objects.using(self._alias).filter(
             begins=True,
             partition=partition.partition,
-            audit__in=_open(self._alias).filter(group=self._group, topic=partition.topic),
+            audit__in=Audit.objects.using(self._alias).filter(
+                state=AuditState.OPEN, group=self._group, topic=partition.topic
+            ),
         )
         columns = ("audit", "audit__message_type", "audit__lookup")
         rows = ranges.values_list(*columns).annotate(Max("round")).values_list(*columns, "round__max")
@@ -114,9 +130,9 @@ def _hashes(incoming: Incoming, begun: _Begun) -> Iterable[int]:
                 message = route.lookup.arguments_for_key(incoming.record.key_text) or {}
             yield key_hash([message.get(name) for name in begun.lookup])
             if incoming.meta.identity:
-                yield identity_hash(incoming.meta.identity)
+                yield identity_hash(incoming.meta.source, incoming.meta.identity)
 
 
-def identity_hash(identity: str) -> int:
+def identity_hash(source: str, identity: str) -> int:
     """Return the short name of a publisher's row (`person:7`); no key has the same."""
-    return key_hash([{"identity": identity}])
+    return key_hash([{"source": source, "identity": identity}])

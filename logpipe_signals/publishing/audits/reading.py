@@ -16,6 +16,7 @@ from logpipe_signals.auditing.tokens import key_hash, plain
 from logpipe_signals.keys import decode_pk, encode_pk, pk_text
 from logpipe_signals.models import OutboxRow, Source
 from logpipe_signals.models.outbox import Operation
+from logpipe_signals.publishing import showing
 from logpipe_signals.publishing.backfills.targets import Target
 from logpipe_signals.publishing.reading import delete_payload, version_label
 from logpipe_signals.registry import SerializerClass
@@ -48,12 +49,18 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Range:
-    """Rows that were read together. `sequence` was drawn before; `unreadable`: hashes of rows that do not serialise."""
+    """
+    Rows that were read together. `sequence` was drawn before.
+
+    unreadable: Hashes of rows that do not serialise.
+    leaving:    Of rows that `when=` leaves out, and whose retraction is to come.
+    """
 
     sequence: int
     read: int
     entries: list[Entry] = field(default_factory=list)
     unreadable: list[tuple[int, ...]] = field(default_factory=list)
+    leaving: list[tuple[int, ...]] = field(default_factory=list)
 
 
 class RangeReader:
@@ -106,7 +113,12 @@ class RangeReader:
         found = Range(sequence=sequence, read=len(instances))
         wanted = self._wanted(instances)
         readable = list(zip(wanted, self._serialised(wanted), strict=True))
-        pending = self._pending([instance for instance, _ in readable])
+        pending = self._pending(instances)
+        left_out = {instance.pk for instance in instances} - {instance.pk for instance in wanted}
+        for instance in instances if left_out else ():
+            # The relay will make a retraction of what waits for it.
+            if instance.pk in left_out and encode_pk(instance, self.using, self.publication.model) in pending:
+                found.leaving.append(self._hashes(delete_payload(self.publication, instance)))
         for instance, data in readable:
             if data is None:
                 found.unreadable.append(self._hashes(delete_payload(self.publication, instance)))
@@ -146,9 +158,29 @@ class RangeReader:
 
     def _pending(self, instances: Sequence[models.Model]) -> Collection[str]:
         """Return which of these rows have a change in the outbox. Asked after they were read."""
+        # Rows that name others first: once they are gone, those that they named are there.
+        named = self._named(instances)
         texts = [encode_pk(instance, self.using, self.publication.model) for instance in instances]
         rows = OutboxRow.objects.using(self.using).filter(publication=self.publication.name, object_id__in=texts)
-        return set(rows.values_list("object_id", flat=True))
+        return named | set(rows.values_list("object_id", flat=True))
+
+    def _named(self, instances: Sequence[models.Model]) -> set[str]:
+        """Return which of these rows show something that was changed, and are not enqueued themselves yet."""
+        if self.publication.options.payload != "state":
+            return set()
+        by_pk = {instance.pk: instance for instance in instances}
+        rows = self.publication.model._base_manager.using(self.using).filter(pk__in=list(by_pk))
+        # Such a row has no key of its own.
+        naming = OutboxRow.objects.using(self.using).filter(
+            publication=self.publication.name, key="", operation=Operation.UPSERT, payload__isnull=False
+        )
+        found: set[str] = set()
+        for payload in naming.values_list("payload", flat=True):
+            told = json.loads(bytes(payload or b"{}"))
+            if "lookup" in told:  # Else it asks for some versions alone.
+                shown = showing.named_by(told, rows, self.using).values_list("pk", flat=True)
+                found |= {encode_pk(by_pk[pk], self.using, self.publication.model) for pk in shown}
+        return found
 
     def _entry(self, instance: models.Model, data: Sequence[Any], pending: Collection[str]) -> Entry:
         pk = pk_text(self.publication.model, instance.pk)

@@ -8,6 +8,7 @@ unless some row has its keys by now. Both leave through the relay, in line with 
 from __future__ import annotations
 
 import json
+import secrets
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,10 @@ def repair(target: Target, findings: Sequence[Finding]) -> Repaired:
         done.republished += republish(target, [decode_pk(target.publication.model, pk, target.using) for pk in pks])
     done.gone = len(wrong) - done.republished
     extra = [finding for finding in findings if finding.kind == "extra"]
+    # Each repair invents other primary keys: the delete of one may not make another's stale.
+    first = secrets.randbelow(2**30)
     for number, some in enumerate(_chunks(extra)):
-        done.deleted += delete(target, some, beginning=number * ROWS_A_WRITE)
+        done.deleted += delete(target, some, beginning=first + number * ROWS_A_WRITE)
     return done
 
 

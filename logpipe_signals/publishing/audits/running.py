@@ -110,8 +110,8 @@ class AuditRun:
 
     def _mark(self, found: Range) -> None:
         self._sender.add(found.entries, found.sequence)
-        if found.unreadable:
-            self._sender.leave(found.unreadable, found.sequence)
+        if untold := [*found.unreadable, *found.leaving]:
+            self._sender.leave(untold, found.sequence)
         self.sent.rows += len(found.entries)
         self.sent.under_way += sum(entry.rows[0].under_way for entry in found.entries)
         self.sent.unreadable += len(found.unreadable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
@@ -17,9 +17,10 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.publishing.audits.reading import RangeReader
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun, AuditSent
 from logpipe_signals.publishing.backfills.targets import Target
-from logpipe_signals.registry import publications
+from logpipe_signals.registry import publications, publishes, subscribes, subscriptions
 from testproject.mirror.models import PersonCopy
 from testproject.people.models import Person
+from testproject.people.serializers import PersonSerializer
 from tests.conftest import ChangeSettings
 
 BACKEND = "logpipe_signals.backend.dummy"
@@ -88,6 +89,31 @@ def people(sides: Sides) -> list[Person]:
     sides.sync()
     assert PersonCopy.objects.using("subscriber").count() == 12
     return made
+
+
+@pytest.fixture
+def subscribed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that makes a serializer the only subscriber."""
+
+    def subscribe(serializer_class: Any, topic: str = "people", **options: Any) -> None:
+        monkeypatch.setattr(subscriptions, "_declared", [])
+        monkeypatch.setattr(subscriptions, "_factories", [])
+        subscribes(topic, **options)(serializer_class)
+
+    return subscribe
+
+
+@pytest.fixture
+def another_topic() -> Iterator[Any]:
+    """Return a function that publishes people, or others, to a topic of its own, for as long as the test runs."""
+    create_topic("others", partitions=3)
+
+    def publish(serializer: Any = PersonSerializer, model: Any = Person, **options: Any) -> None:
+        publishes("others", serializer, name="others", **options)(model)
+
+    yield publish
+    for publication in [each for each in publications if each.name == "others"]:
+        publications.forget(publication)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -11,17 +10,19 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from logpipe_signals.backend import dummy
 from logpipe_signals.backend.base import Message
 from logpipe_signals.backend.dummy import Producer, create_topic
+from logpipe_signals.consuming.audits.reports import latest, report_on
+from logpipe_signals.consuming.consumer import MultiConsumer
+from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.models import AppliedSequence, Audit, AuditFinding, AuditRange, AuditTouch
 from logpipe_signals.publishing.audits.reading import RangeReader
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun
 from logpipe_signals.publishing.audits.sending import AuditFailed
 from testproject.mirror.models import CityCopy, PersonCopy
+from testproject.mirror.serializers import PersonCopySerializer
 from testproject.people.models import Person
 from testproject.places.models import City, Country, Tag
-from tests.conftest import ChangeSettings
 from tests.unit.auditing.conftest import Sides, found
 
 pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
@@ -171,39 +172,16 @@ def test_a_key_that_changes_hands_during_the_audit_is_no_drift(
     assert found(sides.report(sent)) == set()
 
 
-def test_a_row_of_whose_new_key_another_partition_told_first_is_no_drift(
-    sides: Sides,
-    people: list[Person],
-    copies: Any,
-    logpipe_settings: ChangeSettings,
-    monkeypatch: pytest.MonkeyPatch,
+def test_of_two_reports_at_once_the_second_one_finds_what_the_first_one_did(
+    sides: Sides, people: list[Person], copies: Any
 ) -> None:
-    """What comes of it in its old partition is stale then, so the row looks there as it did before."""
-    logpipe_settings(CONSUMER_BATCH_SIZE=1)
-    partition_of = Producer().layout("people").partition_of
-    person, old = people[0], partition_of(str(people[0].uuid))
-    before = len(dummy.partitions_of("people")[int(old)])
-    person.last_name = "Told Late"
-    person.save()
-    sides.relay()
-    ranges, rounds = RangeReader.ranges, itertools.count(1)
-
-    def moved_in_the_last_round(self: RangeReader, *arguments: Any) -> Any:
-        yield from ranges(self, *arguments)
-        if next(rounds) == 2:
-            person.uuid = next(new for new in iter(uuid.uuid4, None) if partition_of(str(new)) != old)
-            person.save()
-            sides.relay()
-
-    monkeypatch.setattr(RangeReader, "ranges", moved_in_the_last_round)
+    copies.create(uuid=uuid.uuid4(), first_name="G", last_name="H")
     sent = sides.start()
-    whole = dummy._log.topics["people"]
-    held_back = [records[:before] if number == int(old) else records for number, records in enumerate(whole)]
-    with monkeypatch.context() as ahead:
-        ahead.setitem(dummy._log.topics, "people", held_back)
-        sides.consume()
     sides.consume()
-    assert found(sides.report(sent)) == set()
+    (read_before,) = latest("subscriber", run=sent.audit)
+    first = sides.report(sent)
+    second = report_on(read_before, MultiConsumer(*declared_consumers()).routes())
+    assert (first.counts, second.counts) == ({"extra": 1}, {"extra": 1})
 
 
 def test_nothing_is_recorded_for_an_audit_that_is_done(sides: Sides, people: list[Person]) -> None:
@@ -341,3 +319,13 @@ def test_drift_is_found_where_the_publishers_sequence_went_back(
     AppliedSequence.objects.using("subscriber").update(sequence=10**6)
     copies.filter(uuid=people[2].uuid).update(last_name="Blow")
     assert found(sides.audit()) == {("different", str(people[2].pk), ("last_name",))}
+
+
+@pytest.mark.usefixtures("no_layout", "changing")
+def test_where_no_first_marks_can_be_sent_and_there_is_no_guard_nothing_is_judged(
+    sides: Sides, people: list[Person], subscribed: Any
+) -> None:
+    subscribed(PersonCopySerializer, guard=False)
+    report = sides.audit()
+    assert (report.verdict, found(report)) == ("incomplete", set())
+    assert any("guard" in problem for problem in report.problems)

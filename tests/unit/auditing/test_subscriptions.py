@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
-from logpipe_signals.backend.dummy import create_topic
 from logpipe_signals.consuming.consumer import Consumer
 from logpipe_signals.models import Audit
-from logpipe_signals.registry import publications, publishes, subscribes, subscriptions
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
 from testproject.people.models import Person
@@ -20,33 +17,6 @@ from testproject.people.serializers import PersonSerializer
 from tests.unit.auditing.conftest import Sides, found
 
 pytestmark = pytest.mark.django_db(databases=["default", "subscriber"], transaction=True)
-
-
-@pytest.fixture
-def subscribed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that makes a serializer the only subscriber."""
-
-    def subscribe(serializer_class: Any, topic: str = "people", **options: Any) -> None:
-        monkeypatch.setattr(subscriptions, "_declared", [])
-        monkeypatch.setattr(subscriptions, "_factories", [])
-        subscribes(topic, **options)(serializer_class)
-
-    return subscribe
-
-
-@pytest.fixture
-def another_topic() -> Iterator[Any]:
-    """Return a function that publishes people to a topic of its own, for as long as the test runs."""
-    create_topic("others", partitions=3)
-    made = []
-
-    def publish(**options: Any) -> None:
-        publishes("others", PersonSerializer, name="others", **options)(Person)
-        made.append(publications["others"])
-
-    yield publish
-    for publication in made:
-        publications.forget(publication)
 
 
 class Shifty(PersonCopySerializer):

@@ -190,7 +190,7 @@ def test_the_rows_of_a_retirement_that_failed_stay(relay: Relay, log: ScriptedPr
 
 
 def test_a_claim_that_failed_beside_the_relay_is_made_again(
-    relay: Relay, log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch, backlog: list[str]
+    log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch, backlog: list[str]
 ) -> None:
     run = Aside.run
     failures = iter([True])
