@@ -3,15 +3,15 @@ Database work beside the relay: while one batch is made and sent, the one before
 and a backfill writes its next chunks.
 
 A thread does it, on a connection of its own; so whoever waits for the database is not the one who serialises. It is
-worth while in front of a backlog only: a relay that keeps up has neither thread nor second connection.
+worth while in front of a backlog only: a relay that keeps up has neither thread nor second connection. A backfill in
+the foreground has three: the caller's, the relay's, and that of the chunks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections
 
@@ -23,10 +23,12 @@ Outcome = TypeVar("Outcome")
 class Aside:
     """Does what it is given, one after the other; inside a transaction, or where there is no second writer, at once."""
 
-    def __init__(self, using: str, *, threaded: bool) -> None:
+    def __init__(self, using: str, *, threaded: bool, name: str = "relay") -> None:
+        self._name = name
         self._using = using
         self._threaded = threaded
         self._thread: ThreadPoolExecutor | None = None
+        self._connection: Any = None
 
     @property
     def overlaps(self) -> bool:
@@ -43,8 +45,9 @@ class Aside:
         if not self.overlaps:
             return done(work)
         if self._thread is None:
-            begin = partial(commit_each_statement, self._using)
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="logpipe-aside", initializer=begin)
+            self._thread = ThreadPoolExecutor(
+                1, thread_name_prefix=f"logpipe-{self._name}-aside", initializer=self._begin
+            )
         return self._thread.submit(work)
 
     def close(self) -> None:
@@ -56,7 +59,21 @@ class Aside:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.submit(self._disconnect)
-            thread.shutdown()
+            try:
+                thread.shutdown()
+            except KeyboardInterrupt:
+                self._cancel()
+                thread.shutdown()
+                raise
+
+    def _begin(self) -> None:
+        commit_each_statement(self._using)
+        self._connection = connections[self._using]
+
+    def _cancel(self) -> None:
+        """Give up the statement in hand: whoever waited for it was told to stop at once."""
+        if self._connection is not None and (raw := self._connection.connection) is not None:
+            raw.cancel()
 
     def _disconnect(self) -> None:
         """Close the connection of the thread that calls this."""

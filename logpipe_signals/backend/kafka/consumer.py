@@ -315,7 +315,7 @@ def _giving_up(client: Any) -> Any:
     """
     Let a client of kafka-python 2 give up the questions that it would put to an unreachable broker for ever.
 
-    Those are the ones for metadata: a refused password never answers them. kafka-python 3 gives up by itself.
+    Those are the ones for metadata: with a refused password no answer ever comes. kafka-python 3 gives up by itself.
     """
     if not kafka.__version__.startswith("2."):
         return client
@@ -325,6 +325,7 @@ def _giving_up(client: Any) -> Any:
         endless = timeout_ms is None and future is not None
         responses = poll(timeout_ms=OFFSETS_TIMEOUT_MS if endless else timeout_ms, future=future)
         if endless and not future.is_done:
+            client.cluster.need_all_topic_metadata = False  # What the caller would have put back.
             raise kafka.errors.KafkaTimeoutError(f"No answer for {OFFSETS_TIMEOUT_MS / 1000:.0f} s.")
         return responses
 

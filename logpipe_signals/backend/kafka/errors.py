@@ -44,11 +44,11 @@ class InBadCompany(BackendUnavailable):
 
 def is_permanent(error: BaseException) -> bool:
     """Tell whether the log will never take the message."""
-    return isinstance(error, _NEVER)
+    return isinstance(error, _NEVER) and not isinstance(error, ssl.SSLError)
 
 
 def refuses_settings(error: BaseException) -> bool:
-    """Tell whether a client's constructor refused what it was given; a certificate's failure is a ValueError too."""
+    """Tell whether a client's constructor refused its arguments; a bad certificate is a ValueError, but no refusal."""
     refusals = (kafka.errors.KafkaConfigurationError, ValueError, AssertionError, TypeError)
     return isinstance(error, refusals) and not isinstance(error, ssl.SSLError)
 

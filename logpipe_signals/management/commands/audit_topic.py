@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from logpipe_signals.consuming.declared import declared_consumers
 from logpipe_signals.consuming.routing import Routes
 from logpipe_signals.exceptions import BackendUnavailable, DeclarationError
 from logpipe_signals.management.audit_text import as_json, as_text
+from logpipe_signals.management.interrupts import until_told
 from logpipe_signals.publishing.audits.repairing import Finding, repair
 from logpipe_signals.publishing.audits.running import AuditOptions, AuditRun, AuditSent
 from logpipe_signals.publishing.audits.sending import AuditFailed
@@ -111,7 +110,7 @@ class Command(BaseCommand):
         _leave(reports)
 
     def _audit_one(self, target: Target, options: dict[str, Any]) -> list[AuditReport]:
-        with _until_told() as stop:
+        with until_told() as stop:
             sent = self._run(target, options, stop)
             routes = {} if options["no_wait"] or sent.cancelled else _routes(target)
             if not routes:
@@ -251,18 +250,3 @@ def _leave(reports: Sequence[AuditReport]) -> None:
         )
     if drift:
         raise CommandError(f"{drift:,} rows differ.", returncode=DRIFT)
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set, so that an audit ends by saying so on the topic."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

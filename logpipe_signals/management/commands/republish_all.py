@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import getpass
 import os
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from logpipe_signals.exceptions import BackfillError, DeclarationError
 from logpipe_signals.management import backfill_arguments as arguments
 from logpipe_signals.management import backfill_output as output
+from logpipe_signals.management.interrupts import until_told
 from logpipe_signals.models import Backfill
 from logpipe_signals.models.backfills import BackfillOf, BackfillState
 from logpipe_signals.publishing import backfills
 from logpipe_signals.publishing.backfills.foreground import Foreground, Stuck
 from logpipe_signals.publishing.backfills.listed import ListedRows, deleted_rows
 from logpipe_signals.publishing.lanes import relay_id
+from logpipe_signals.publishing.transactions import commit_each_statement
 
 STOPPED, SET_ASIDE = 3, 4
 MOST_LISTED = 50
@@ -48,6 +48,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do what is asked: show, change, plan or run jobs."""
+        for using in connections:
+            commit_each_statement(using)
         try:
             self._handle(options)
         except (BackfillError, DeclarationError) as error:
@@ -159,7 +161,7 @@ class Command(BaseCommand):
         screen = output.Screen(quiet=options["verbosity"] == 0, bars=not options["no_progress"])
         for job in jobs:
             screen.tell(output.heading(job))
-        with _interruptible(screen) as stop:
+        with until_told(lambda: screen.tell("Stopping after the batch in hand...")) as stop:
             work = Foreground(
                 jobs,
                 owner=owner,
@@ -179,28 +181,6 @@ class Command(BaseCommand):
             self.stdout.write(output.report(job))
         if code := _exit_code(jobs):
             sys.exit(code)
-
-
-@contextmanager
-def _interruptible(screen: output.Screen) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C or SIGTERM end the chunk and the batch in hand, and the second one all."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def stopping(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        screen.tell("Stopping after the batch in hand...")
-
-    before = {number: signal.signal(number, stopping) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _resumed(job: Backfill) -> Backfill:

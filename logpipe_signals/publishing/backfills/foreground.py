@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from django.db import InterfaceError, OperationalError, connections
@@ -35,8 +36,9 @@ PATIENCE_SECONDS = 60.0
 """How long nothing at all leaves the outbox before the jobs are paused."""
 IDLE_SECONDS = 0.02
 CHUNKS_A_TURN = 10
-"""How many chunks may go into the outbox, if it bears them, before the job is looked at again."""
+"""How many chunks may go into the outbox, if it bears them, before the job is looked at again, and shown."""
 WATCH_SECONDS = 0.5
+PASSING = (BackendUnavailable, LeaseLost, OperationalError, InterfaceError)
 
 Watch = Callable[[Backfill, Progress], object]
 
@@ -74,9 +76,9 @@ class Foreground:
         self._runners = {
             using: Runner(using, owner=owner, until_sent=relaying) for using in {job.using for job in jobs}
         }
-        self._writing = {using: Aside(using, threaded=relaying) for using in self._runners}
-        self._written: Future[int] | None = None
-        """Chunks that are being written; meanwhile their runner is left alone."""
+        self._writing = {using: Aside(using, threaded=relaying, name="chunks") for using in self._runners}
+        self._in_hand: Future[int] | None = None
+        """Chunks that are being written; meanwhile their runner belongs to the thread that writes them."""
         self._relays: dict[str, Relay] = {}
         self._failures = 0
         self._retired = 0
@@ -101,12 +103,13 @@ class Foreground:
     def _run(self, job: Backfill) -> None:
         runner = self._runners[job.using]
         self._moved_at = clock.seconds()
-        while not self._stop.is_set() and (self._written is not None or self._is_held(runner, job)):
+        while not self._stop.is_set() and (self._in_hand is not None or self._is_held(runner, job)):
             busy = self._turn(runner)
-            if self._written is None or self._written.done():
+            if self._in_hand is None or self._in_hand.done():
                 self._show(job)
             if not busy:
                 self._stop.wait(backoff_seconds(self._failures) if self._failures else IDLE_SECONDS)
+        self._writing[job.using].close()
         job.refresh_from_db(using=job.using)
 
     def _is_held(self, runner: Runner, job: Backfill) -> bool:
@@ -127,15 +130,24 @@ class Foreground:
 
     def _turn(self, runner: Runner) -> bool:
         try:
-            self._written = self._written or self._writing[runner.using].run(partial(self._fill, runner))
+            self._in_hand = self._in_hand or self._writing[runner.using].run(partial(self._fill, runner))
             relayed = self._relay(runner.using)
-            if not self._written.done():
-                return relayed
-            written, self._written = self._written, None
-            return bool(written.result()) or relayed
-        except (BackendUnavailable, LeaseLost, OperationalError, InterfaceError) as error:
+            written = self._gathered()
+            if written is not None:
+                self._failures = 0
+            return bool(written) or relayed
+        except PASSING as error:
             self._recover(runner.using, error)
+            with suppress(*PASSING):
+                self._gathered()  # They ended with `_recover`: the job is looked at though the log is away.
             return False
+
+    def _gathered(self) -> int | None:
+        """Return how many rows were written; None as long as they are. Then the runner may be asked again."""
+        if self._in_hand is None or not self._in_hand.done():
+            return None
+        written, self._in_hand = self._in_hand, None
+        return written.result()
 
     def _fill(self, runner: Runner) -> int:
         written = 0
@@ -154,7 +166,6 @@ class Foreground:
         relay = self._relays[using]
         relay.keep_lanes()
         report = relay.relay_batch()
-        self._failures = 0
         self._retired += report.retired
         return bool(report.claimed or report.retired)
 
@@ -164,6 +175,9 @@ class Foreground:
         if isinstance(error, OperationalError | InterfaceError):
             connections[using].close()
         self._writing[using].close()
+        if isinstance(error, OperationalError | InterfaceError):
+            # Perhaps there is no connection to spare: they take turns from now on.
+            self._writing[using] = Aside(using, threaded=False)
         if using in self._relays:
             self._relays[using].recover()
 
@@ -186,8 +200,13 @@ class Foreground:
 
     def _leave(self) -> None:
         """Pause what did not end, finish the chunks and the batch in hand, and hand everything over."""
-        for writing in self._writing.values():
-            writing.close()
+        try:
+            for writing in self._writing.values():
+                writing.close()
+        finally:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         for job in self._jobs:
             job.refresh_from_db(using=job.using)
             if job.state in RUNNABLE and control.runner_of(job) in ("", self._runners[job.using].owner):

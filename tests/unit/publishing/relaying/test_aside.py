@@ -115,7 +115,7 @@ def test_a_relay_that_keeps_up_has_no_thread_and_no_second_connection(
 def test_the_thread_and_its_connection_end_with_the_backlog(relay: Relay, log: ScriptedProducer) -> None:
     relay.drain()
 
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("logpipe-aside")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("logpipe-relay-aside")]
 
 
 def test_inside_a_transaction_nothing_is_done_beside_it(relay: Relay, log: ScriptedProducer) -> None:
