@@ -70,6 +70,14 @@ def without(text: str, secrets: Secrets) -> str:
     return masked
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an error says; one whose own code fails at that says so."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (an error of user code may do anything)
+        return f"<{type(error).__name__} without a text: its __str__ failed>"
+
+
 def traceback_of(error: BaseException, secrets: Secrets) -> str:
     """Return an error's traceback without the secrets."""
     return without("".join(traceback.format_exception(error)), secrets)

@@ -142,12 +142,20 @@ class Applier:
                 if first:
                     self.positions.advance(batch.partition, batch.position_after)
                 yield
+                self._require_committable()
             if not first:
                 self.positions.advance(batch.partition, batch.position_after)
         except BaseException:
             self.positions.forget_written([batch.partition])
             raise
         self.positions.confirm(batch.partition)
+
+    def _require_committable(self) -> None:
+        """Django rolls back without a word, where user code swallowed an error that broke the transaction."""
+        if transaction.get_rollback(using=self.positions.alias):
+            raise transaction.TransactionManagementError(
+                "The transaction is marked for rollback: a database error was caught without an atomic() of its own."
+            )
 
     def _announce(self, partition: TopicPartition, report: BatchReport, started: float) -> None:
         tracing.committed(report, self.positions.group)

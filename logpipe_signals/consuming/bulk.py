@@ -8,6 +8,7 @@ The last record of a row wins; the others are taken as applied with it. Skipped 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
@@ -17,6 +18,7 @@ from django.db import connections, models, router
 from django.db.models import Q
 
 from logpipe_signals import echo
+from logpipe_signals.consuming.batch import BatchFailed
 from logpipe_signals.consuming.bulk_plan import BulkPlan, RowKey
 from logpipe_signals.consuming.bulk_validation import Validation
 from logpipe_signals.consuming.incoming import Incoming, Refused
@@ -31,13 +33,23 @@ def apply_in_bulk(
     plan: BulkPlan = run[0].route.bulk_plan
     about_rows = [each for each in run if not names_its_own_row(each, moved_on.get(id(each)))] if moved_on else run
     last = {_row_key(plan, each): each for each in about_rows}
-    deletes = [each for each in last.values() if each.is_delete]
     upserts = {key: each for key, each in last.items() if not each.is_delete}
+    if len(last) < len(about_rows):
+        _refuse_to_merge(plan, about_rows, upserts)
+    # Also of rows that are made again: what hangs on them, and what the message does not say, goes.
+    deletes = list({_row_key(plan, each): each for each in about_rows if each.is_delete}.values())
     topic = None if run[0].route.options.republish else run[0].record.topic
     with echo.applying(topic or "", plan.model if topic is not None else None):
         _delete(plan, deletes)
         _upsert(plan, upserts, invalid)
     return [(each, None) for each in run]
+
+
+def _refuse_to_merge(plan: BulkPlan, about_rows: Sequence[Incoming], upserts: Mapping[RowKey, Incoming]) -> None:
+    """A last record that leaves out what an earlier one of its row said does not stand for both."""
+    counts = Counter(_row_key(plan, each) for each in about_rows)
+    if any(counts[key] > 1 and plan.is_partial(each.message) for key, each in upserts.items()):
+        raise BatchFailed
 
 
 def _row_key(plan: BulkPlan, incoming: Incoming) -> RowKey:
@@ -94,14 +106,22 @@ def _existing(plan: BulkPlan, upserts: Mapping[RowKey, Incoming]) -> dict[RowKey
     messages = [each.message for each in upserts.values()]
     if plan.lookup_many is not None:
         return dict(zip(upserts, plan.lookup_many(messages), strict=True))
-    if plan.is_unique and not plan.reads_rows:
+    if _is_one_upsert(plan) and not plan.reads_rows and not any(map(plan.is_partial, messages)):
         return {}
     found = plan.model._base_manager.using(_alias(plan)).filter(_matching(plan, messages))
     return {plan.key_of_row(row): row for row in found}
 
 
+def _is_one_upsert(plan: BulkPlan) -> bool:
+    """Tell whether one statement does it, and a conflict of any other unique key is an error all the same."""
+    if plan.lookup_many is not None or not plan.is_unique:
+        return False
+    named = bool(plan.updates) and connections[_alias(plan)].features.supports_update_conflicts_with_target
+    return named or not plan.has_other_keys
+
+
 def _write(plan: BulkPlan, rows: Sequence[tuple[dict[str, Any], Any]]) -> None:
-    if plan.is_unique and plan.lookup_many is None:
+    if _is_one_upsert(plan):
         _write_together(plan, [_instance(plan, values, row) for values, row in rows])
         return
     manager = plan.model._base_manager.using(_alias(plan))

@@ -37,7 +37,10 @@ class BulkPlan:
     names:    The message's members by which a row is found, and `columns` the model fields they are.
     updates:  The model fields that an existing row takes over.
     is_unique: Whether the database holds the columns unique, so that one upsert does everything.
-    reads_rows: Whether existing rows have to be read first: an INSERT of the message alone would lack a column.
+    reads_rows: Whether existing rows have to be read first: an INSERT of the message alone would lack a column, or the
+        serializer's own code may look at its `instance`.
+    has_other_keys: Whether the serializer writes columns that the database holds unique besides.
+    optional: The message's members that may be left out; their columns then stay as they are.
     """
 
     serializer_class: SerializerClass
@@ -48,6 +51,12 @@ class BulkPlan:
     is_unique: bool
     reads_rows: bool
     lookup_many: LookupMany | None
+    has_other_keys: bool = False
+    optional: frozenset[str] = frozenset()
+
+    def is_partial(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether a message leaves something out that an existing row keeps."""
+        return not self.optional <= message.keys()
 
     @cached_property
     def fields(self) -> list[Any]:
@@ -114,8 +123,10 @@ def plan_for(serializer_class: SerializerClass) -> BulkPlan:
         columns=columns,
         updates=_updates(model, written, columns),
         is_unique=set(columns) <= written and _is_unique(model, columns),
-        reads_rows=not _insertable(model, written),
+        reads_rows=not _insertable(model, written) or _has_a_say(serializer),
         lookup_many=lookup_many,
+        has_other_keys=_has_other_keys(model, written, columns),
+        optional=_optional(serializer),
     )
 
 
@@ -141,6 +152,20 @@ def _written_columns(serializer: serializers.Serializer, model: type[models.Mode
     return written
 
 
+def _optional(serializer: serializers.Serializer) -> frozenset[str]:
+    fields = serializer.fields.items()
+    return frozenset(name for name, f in fields if not (f.read_only or f.required) and f.default is serializers.empty)
+
+
+def _has_a_say(serializer: serializers.Serializer) -> bool:
+    """Tell whether validation runs code of the class, which may ask for the row."""
+    cls, usual = type(serializer), serializers.ModelSerializer
+    names = ("run_validation", "to_internal_value", "validate")
+    if any(getattr(cls, name) is not getattr(usual, name) for name in names):
+        return True
+    return any(hasattr(cls, f"validate_{name}") for name in serializer.fields)
+
+
 def _updates(model: type[models.Model], written: set[str], columns: Sequence[str]) -> tuple[str, ...]:
     stamped = {f.name for f in model._meta.concrete_fields if getattr(f, "auto_now", False)}
     keys = {*columns, *(f.name for f in model._meta.concrete_fields if f.primary_key)}
@@ -153,6 +178,17 @@ def _is_unique(model: type[models.Model], columns: Sequence[str]) -> bool:
     together = [set(names) for names in model._meta.unique_together]
     constraints = [set(c.fields) for c in model._meta.total_unique_constraints]
     return set(columns) in [*together, *constraints]
+
+
+def _has_other_keys(model: type[models.Model], written: set[str], columns: Sequence[str]) -> bool:
+    constraints = [c for c in model._meta.constraints if isinstance(c, models.UniqueConstraint)]
+    keys = [
+        *({f.name} for f in model._meta.concrete_fields if f.unique),
+        *map(set, model._meta.unique_together),
+        *(set(c.fields) for c in constraints if c.fields),
+    ]
+    by_expressions = any(not c.fields for c in constraints)
+    return by_expressions or any(key & written and key != set(columns) for key in keys)
 
 
 def _insertable(model: type[models.Model], written: set[str]) -> bool:

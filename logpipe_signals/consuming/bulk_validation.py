@@ -16,6 +16,7 @@ from rest_framework import serializers
 from rest_framework.relations import RelatedField
 from rest_framework.validators import BaseUniqueForValidator, UniqueTogetherValidator, UniqueValidator
 
+from logpipe_signals.consuming.batch import BatchFailed
 from logpipe_signals.consuming.bulk_plan import BulkPlan
 from logpipe_signals.consuming.incoming import Incoming
 from logpipe_signals.consuming.surrogates import NoSurrogates
@@ -31,7 +32,8 @@ class Validation:
         self._serializer: serializers.Serializer = plan.serializer_class(data={})
         self._serializer.validators = _others(self._serializer.validators)
         # A plain dict: the one that DRF has walks through Python code for each message, several times.
-        vars(self._serializer)["fields"] = dict(self._serializer.fields.items())
+        self._fields = dict(self._serializer.fields.items())
+        vars(self._serializer)["fields"] = self._fields
         self._unique: list[_UniqueField] = []
         for name, field in self._serializer.fields.items():
             if field.read_only:
@@ -47,6 +49,7 @@ class Validation:
         """
         serializer = self._serializer
         serializer.instance, serializer.initial_data = instance, incoming.message
+        vars(serializer)["fields"] = self._fields.copy()  # user code may take some out, for its message
         try:
             values: dict[str, Any] = serializer.run_validation(incoming.message)
             for unique in self._unique:
@@ -115,14 +118,23 @@ class _UniqueField:
         values = [value for value in (self._plain(message.get(name)) for message in messages) if value is not None]
         rows = validator.queryset.filter(**{f"{self._column.name}__in": values}) if values else ()
         self._owners = {getattr(row, column.attname): plan.key_of_row(row) for row in rows}
+        self._in_batch = {plan.key_of(message) for message in messages}
 
     def check(self, message: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Refuse a value that another row has, or an earlier message of this batch took."""
+        """
+        Refuse a value that another row has.
+
+        Raises:
+            BatchFailed: A row of this very batch has it: in their order, that one may give it up, or take it, first.
+        """
         value = values.get(self._column.name)
         if value is None:
             return
         key = self._plan.key_of(message)
-        if self._owners.setdefault(value, key) != key:
+        owner = self._owners.setdefault(value, key)
+        if owner != key and owner in self._in_batch:
+            raise BatchFailed
+        if owner != key:
             raise serializers.ValidationError({self._name: [self._message]}, code="unique")
 
     def _plain(self, value: Any) -> Any:

@@ -51,4 +51,6 @@ class CaughtUp:
         return self._quiet_polls >= QUIET_POLLS and time.monotonic() - self._quiet_since >= QUIET_SECONDS
 
     def _is_at(self, partition: TopicPartition, end: Position) -> bool:
-        return self._feed.client.has_reached(partition, self._feed.positions.known(partition), end)
+        # Of one that begins anew the stored position is the old one, and no sign of what was read.
+        position = None if self._feed.begins_anew(partition) else self._feed.positions.known(partition)
+        return self._feed.client.has_reached(partition, position, end)

@@ -18,7 +18,7 @@ from logpipe_signals.backend.base import Record, TopicPartition
 from logpipe_signals.consuming.incoming import Incoming, Refused, storable, stored_identity
 from logpipe_signals.exceptions import Parked, UnknownMessageVersionError
 from logpipe_signals.models.dead_letters import WAITING, DeadLetter, DeadLetterState, Side
-from logpipe_signals.redaction import Secrets, traceback_of, without
+from logpipe_signals.redaction import Secrets, text_of, traceback_of, without
 
 LARGEST_VERSION = 2**31 - 1
 LONGEST_TEXT = 20_000
@@ -91,8 +91,12 @@ def _supersedes(applied: Incoming, letter: DeadLetter) -> bool:
     meta = applied.meta
     if letter.sequence and letter.source == meta.source and letter.sequence > meta.sequence:
         return False
-    unread = letter.reason == UnknownMessageVersionError.__name__
-    return applied.is_delete or not unread or letter.version == applied.route.version
+    if applied.is_delete or letter.version == applied.route.version:
+        return True
+    if letter.reason == UnknownMessageVersionError.__name__:
+        return False
+    # Versions of one state leave together, and one does not say what the other one does.
+    return not (letter.sequence and letter.source == meta.source and letter.sequence == meta.sequence)
 
 
 def makes_superfluous(applied: Incoming, refused: Refused) -> bool:
@@ -137,7 +141,7 @@ def error_texts(error: Exception, secrets: Secrets) -> dict[str, str]:
     """Return what a letter keeps of an error: without sensitive values, in text that every database takes."""
     return {
         "reason": type(error).__name__[:64],
-        "error": storable(without(str(error), secrets))[:LONGEST_TEXT],
+        "error": storable(without(text_of(error), secrets))[:LONGEST_TEXT],
         "traceback": storable(traceback_of(error, secrets))[-LONGEST_TEXT:],
     }
 

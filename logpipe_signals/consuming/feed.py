@@ -60,6 +60,7 @@ class Feed:
         self._ready: deque[Record] = deque()
         self._held: dict[TopicPartition, _Held] = {}
         self._restarted: set[TopicPartition] = set()
+        self._untouched: set[TopicPartition] = set()
         self._to_rewind: set[TopicPartition] = set()
         self._to_store: dict[TopicPartition, Position | None] = {}
 
@@ -80,6 +81,10 @@ class Feed:
         """Tell whether there are records that were read and not handed out."""
         return bool(self._ready or self._held)
 
+    def begins_anew(self, partition: TopicPartition) -> bool:
+        """Tell whether a partition was restarted at its beginning, and nothing of it was handed out yet."""
+        return partition in self._untouched
+
     def take(self, *, max_records: int, timeout_seconds: float, read_ahead: int = 0) -> list[Record]:
         """
         Return the next records, oldest first within each partition; empty when none came in time.
@@ -93,7 +98,10 @@ class Feed:
         if not self._ready:
             self._poll(max(max_records, read_ahead), timeout_seconds)
             self._release()
-        return [self._ready.popleft() for _ in range(min(max_records, len(self._ready)))]
+        records = [self._ready.popleft() for _ in range(min(max_records, len(self._ready)))]
+        if self._untouched:
+            self._untouched.difference_update({record.topic_partition for record in records})
+        return records
 
     def give_back(self, records: Sequence[Record]) -> None:
         """Hand these out again first."""
@@ -139,7 +147,10 @@ class Feed:
     def _starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Position | None]:
         if not self.options.restart_at:
             starts: dict[TopicPartition, Position | None] = dict.fromkeys(partitions)
-            self._to_store.update(starts if self.options.start == "end" else {})
+            if self.options.start == "end":
+                self._to_store.update(starts)
+            else:
+                self._untouched.update(partitions)
             return starts
         starts = {**self.client.positions_at(partitions, int(self.options.restart_at * 1000))}
         self._to_store.update(starts)
@@ -181,6 +192,9 @@ class Feed:
         for partition in self._to_store.keys() & set(partitions):
             del self._to_store[partition]
             self._restarted.discard(partition)
+        # Nothing was handed out from the beginning yet, and the stored position is still the old one.
+        self._restarted -= self._untouched & set(partitions)
+        self._untouched.difference_update(partitions)
 
     def _announce(self, signal: Signal, partitions: Sequence[TopicPartition]) -> None:
         signals.announce(signal, None, group=self.positions.group, partitions=list(partitions))

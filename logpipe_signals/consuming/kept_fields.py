@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.utils.serializer_helpers import BindingDict
 from rest_framework.validators import UniqueValidator
 
 from logpipe_signals.consuming.incoming import Incoming
@@ -31,17 +32,21 @@ class KeptFields:
 
     def __init__(self, serializer_class: SerializerClass) -> None:
         first = serializer_class()
-        self._fields = first.fields
+        self._fields = first.fields.fields
         self._validators = first.validators
         self._unique: list[AskedTogether] = []
         for field in self._fields.values():
             field.validators = [self._taken_over(field, validator) for validator in field.validators]
+        self._as_made = [(field, vars(field).copy()) for field in self._fields.values()]
 
     def lend(self, serializer: serializers.Serializer) -> None:
         """Give them to a new serializer; the one that had them before needs them no more."""
-        for field in self._fields.values():
+        for field, as_made in self._as_made:
+            vars(field).update(as_made)  # user code may have changed it, for the message of before
             field.parent = serializer
-        vars(serializer)["fields"] = self._fields
+        own = BindingDict(serializer)
+        own.fields = self._fields.copy()
+        vars(serializer)["fields"] = own
         serializer.validators = self._validators
 
     @contextmanager

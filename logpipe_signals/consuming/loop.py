@@ -148,7 +148,7 @@ class Loop:
         try:
             records = self.feed.take(max_records=self._wanted(), timeout_seconds=timeout)
             if self._caught_up is not None:
-                self._caught_up.polled(len(records))
+                self._note_poll(self._caught_up, records)
             self._outage = ""
             return records
         except (BackendUnavailable, MissingTopicError) as error:
@@ -163,6 +163,14 @@ class Loop:
             close_old_connections()
         self.stop.pause(OUTAGE_PAUSE_SECONDS)
         return []
+
+    def _note_poll(self, caught_up: CaughtUp, records: Sequence[Record]) -> None:
+        """Asks the log for its ends. Where it does not answer, what is in hand is not let go of."""
+        try:
+            caught_up.polled(len(records))
+        except BaseException:
+            self.feed.give_back(records)
+            raise
 
     def _tell_outage(self, text: str) -> None:
         """Log what is away; the same once a minute, however often it was tried meanwhile."""

@@ -108,9 +108,11 @@ def _replay_one(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) ->
 def _replay_locked(letter: DeadLetter, alias: str, routes: Mapping[str, Routes]) -> Outcome:
     if not _lock(letter, alias):
         return "closed"
-    if _is_behind_another(letter, alias):
+    if letter.state == DeadLetterState.PARKED and _is_behind_another(letter, alias):
         return "waiting"
     incoming = _incoming(letter, routes)
+    if incoming.parks and _is_behind_another(letter, alias):
+        return "waiting"  # It is open because nobody could read it; by now it can be read.
     judged = judge([incoming], group=letter.group, alias=alias)
     if judged.stale or names_its_own_row(incoming, judged.moved_on.get(id(incoming))):
         _close(letter, DeadLetterState.SUPERSEDED)
@@ -135,8 +137,8 @@ def _lock(letter: DeadLetter, alias: str) -> bool:
 
 
 def _is_behind_another(letter: DeadLetter, alias: str) -> bool:
-    """Tell whether a parked letter's turn has not come."""
-    if letter.state != DeadLetterState.PARKED:
+    """Tell whether an earlier letter of the same identity waits."""
+    if not letter.identity:
         return False
     before = DeadLetter.objects.using(alias).filter(
         side=Side.CONSUMER, group=letter.group, topic=letter.topic, identity=letter.identity

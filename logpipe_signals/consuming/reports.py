@@ -13,7 +13,7 @@ from logpipe_signals.backend.base import Record, TopicPartition
 from logpipe_signals.consuming.incoming import Incoming, Refused
 from logpipe_signals.exceptions import IgnoredMessageTypeError
 from logpipe_signals.models.dead_letters import DeadLetterState, Side
-from logpipe_signals.redaction import without
+from logpipe_signals.redaction import text_of, without
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def report_refused(refused: Refused) -> None:
         return
     logger.error("Could not apply %s: %s.", where, type(error).__name__, extra=place(record))
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("Could not apply %s: %s", where, without(str(error), refused.secrets()), extra=place(record))
+        logger.debug("Could not apply %s: %s", where, without(text_of(error), refused.secrets()), extra=place(record))
     sender = refused.route.serializer_class if refused.route is not None else None
     signals.announce(signals.message_failed, sender, record=record, error=error)
 

@@ -19,7 +19,7 @@ from logpipe_signals.exceptions import (
     UnknownMessageTypeError,
     UnknownMessageVersionError,
 )
-from logpipe_signals.redaction import Paths, sensitive_paths
+from logpipe_signals.redaction import Paths, sensitive_paths, text_of
 from logpipe_signals.registry import (
     DecidesPolicy,
     Policy,
@@ -104,18 +104,26 @@ class Routes:
         try:
             return self._tombstone(record) if record.value is None else self._message(record, by_schema=by_schema)
         except LogPipeMessageError as error:
-            described = {"sensitive": self._sensitive(), **_described(record)}
-            return Refused(record=record, error=error, policy=self._policy(error), **described)
+            return self._refused(record, error)
         except Exception as error:  # noqa: BLE001  (hostile bytes may break anything that reads them)
-            wrapped = InvalidMessageError(f"The record does not parse: {type(error).__name__}: {error}", record)
+            wrapped = InvalidMessageError(
+                f"The record does not parse: {type(error).__name__}: {text_of(error)}", record
+            )
             wrapped.__cause__ = error
-            return Refused(record=record, error=wrapped, policy=self._policy(wrapped), sensitive=self._sensitive())
+            return self._refused(record, wrapped)
+
+    def _refused(self, record: Record, error: LogPipeMessageError) -> Refused:
+        described = _described(record)
+        versions = self._routes.get(described.get("message_type", ""), {})
+        route = versions.get(described.get("version", 0))
+        policy = self._policy(error, route.options if route is not None else self.options)
+        return Refused(record=record, error=error, policy=policy, sensitive=self._sensitive(), **described)
 
     def _sensitive(self) -> Paths:
         """Return the sensitive fields of any message of the topic: of which type a bad one is, nobody knows."""
         return sensitive_paths(route.serializer_class for route in self)
 
-    def _policy(self, error: LogPipeMessageError) -> Policy | DecidesPolicy | str:
+    def _policy(self, error: LogPipeMessageError, options: SubscriptionOptions) -> Policy | DecidesPolicy | str:
         if self.throw_errors:
             return "raise"
         if isinstance(error, IgnoredMessageTypeError):
@@ -124,13 +132,13 @@ class Routes:
             return self.options.on_unknown_type
         if isinstance(error, UnknownMessageVersionError):
             return self.options.on_unknown_version
-        return self.options.on_error
+        return options.on_error
 
     def _message(self, record: Record, *, by_schema: bool) -> Incoming | Refused:
         try:
             envelope = Envelope.parse(record.value or b"", record.headers)
         except Exception as error:
-            raise InvalidMessageError(f"{error}", record) from error
+            raise InvalidMessageError(text_of(error), record) from error
         if envelope.meta.sequence > LARGEST_SEQUENCE:
             raise InvalidMessageError("The sequence does not fit 64 bits.", record)
         if is_mark(envelope.type) and envelope.type not in self._routes:

@@ -71,7 +71,8 @@ def _in_line(batch: Batch, blocked: set[str], report: BatchReport) -> list[Incom
             if what.policy == "raise":
                 raise what.error
             report.failed.append(what)
-            blocked.add(stored_identity(what.identity))
+            if what.policy == "dead_letter":
+                blocked.add(stored_identity(what.identity))
         elif what.parks and what.identity and stored_identity(what.identity) in blocked:
             report.parked.append(what)
         else:
