@@ -20,7 +20,7 @@ from tests.scenarios.publishing.logs import Log
 
 SETTINGS = "tests.scenarios.publishing.settings"
 WORK_SECONDS = 60
-DRAIN_SECONDS = 90
+DRAIN_SECONDS = 150
 PENDING = "SELECT count(*) FROM logpipe_signals_outboxrow"
 DEAD_LETTERS = f"SELECT count(*) FROM logpipe_signals_deadletter WHERE publication <> '{beside.METERS}'"
 WRITES = "SELECT count(*) FROM scenario_history"
