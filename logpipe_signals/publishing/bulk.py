@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import connections, models
 
+from logpipe_signals.keys import pk_fields, target_field
 from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import before, deletes, outbox, setwise, triggers
 from logpipe_signals.publishing.conflicts import matching
@@ -51,6 +52,8 @@ def update(queryset: Any, values: dict[str, Any]) -> int:
     if not concerned and not shown:
         return plain(queryset)
     with atomic_once(using):
+        if moves := _primary_key_values(queryset.model, values):
+            return _update_primary_keys(queryset, plain, moves, concerned, using)
         if shown or not _in_one_piece(queryset, concerned, frozenset(values), using):
             return _update_by_key(queryset, plain, concerned, using)
         if connections[using].vendor == "postgresql":
@@ -72,7 +75,12 @@ def _concerned_by_update(model: type[models.Model], written: frozenset[str], usi
         if p.options.watch is None
         or not written.isdisjoint(p.options.watch)
         or (before.key_may_change(p) and before.is_written(p.key_column, written))
+        or _writes_primary_key(p.concrete_model, written)
     )
+
+
+def _writes_primary_key(model: type[models.Model], written: frozenset[str]) -> bool:
+    return not written.isdisjoint({"pk", *(name for f in pk_fields(model) for name in (f.name, f.attname))})
 
 
 def _shown_by(model: type[models.Model]) -> bool:
@@ -134,6 +142,68 @@ def _update_by_key(queryset: Any, plain: Callable[[Any], int], concerned: Sequen
         outbox.write(using, intents)
         deletes.publish_showing(queryset.model, some, using, written=True)
     return updated
+
+
+def _primary_key_values(model: type[models.Model], values: dict[str, Any]) -> dict[str, Any]:
+    """Return what an update writes to the primary key, by its columns' attributes; those of parents stay."""
+    concrete = concrete_of(model)
+    if concrete._meta.parents or not _writes_primary_key(concrete, frozenset(values)):
+        return {}
+    fields = pk_fields(concrete)
+    names = {name: field.attname for field in fields for name in (field.name, field.attname)}
+    if len(fields) == 1:
+        names["pk"] = fields[0].attname
+    return {names[name]: value for name, value in values.items() if name in names}
+
+
+def _update_primary_keys(
+    queryset: Any, plain: Callable[[Any], int], moves: dict[str, Any], concerned: Sequence[Publication], using: str
+) -> int:
+    """Update rows that become others to whoever reads the log: the old ones are deleted, the new ones published."""
+    updated = 0
+    pks = _locked_primary_keys(queryset, using)
+    for start in range(0, len(pks), ROWS_A_WRITE):
+        some = pks[start : start + ROWS_A_WRITE]
+        renamed = _renamed(queryset, some, moves, using)
+        moved = [old for old, new in renamed.items() if new != old]
+        deletes.publish_showing(queryset.model, some, using)
+        instances = list(concrete_of(queryset.model)._base_manager.using(using).filter(pk__in=moved))
+        leaving = deletes.departing(queryset.model, instances, using)
+        intents = [outbox.delete(p, instance, using) for p, rows in leaving for instance in rows]
+        kept = [pk for pk in some if pk not in set(moved)]
+        old = {
+            p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, kept, using))
+            for p in concerned
+        }
+        updated += plain(queryset.filter(pk__in=some))
+        intents += [intent for p, rows in old.items() for intent in before.changes(p, rows, using)]
+        new = [renamed[pk] for pk in moved]
+        own = [p for p in concerned if p.concrete_model is concrete_of(queryset.model)]
+        outbox.write(
+            using, [*intents, *(outbox.upsert(p, row, using) for p in own for row in before.read(p, using, new))]
+        )
+        deletes.publish_showing(queryset.model, list(renamed.values()), using, written=True)
+    return updated
+
+
+def _renamed(queryset: Any, pks: list[Any], moves: dict[str, Any], using: str) -> dict[Any, Any]:
+    """Return the primary key that each row will have, by its present one; the database tells what it computes."""
+    fields = pk_fields(concrete_of(queryset.model))
+    computed = {name: value for name, value in moves.items() if hasattr(value, "resolve_expression")}
+    given = {
+        f.attname: _model_value(f, moves[f.attname]) for f in fields if f.attname in moves.keys() - computed.keys()
+    }
+    names = [f"logpipe_{field.attname}" if field.attname in computed else field.attname for field in fields]
+    rows = queryset.order_by().annotate(**{f"logpipe_{name}": value for name, value in computed.items()})
+    renamed = {}
+    for pk, *values in rows.filter(pk__in=pks).values_list("pk", *names):
+        parts = [given.get(field.attname, value) for field, value in zip(fields, values, strict=True)]
+        renamed[pk] = tuple(parts) if len(parts) > 1 else parts[0]
+    return renamed
+
+
+def _model_value(field: models.Field[Any, Any], value: Any) -> Any:
+    return target_field(field).to_python(value.pk if isinstance(value, models.Model) else value)
 
 
 def _locked_primary_keys(queryset: Any, using: str) -> list[Any]:
@@ -202,13 +272,15 @@ def _create_over_conflicts(
     """Which rows were written nobody says: those are published that have the objects' values, and no key is lost."""
     concerned = triggers.by_signals(publishable((*plan.own, *plan.descendants) if updated else plan.own), using)
     looked_at = [p for p in concerned if updated and before.key_may_change(p)]
-    old: dict[Publication, list[models.Model]] = {}
-    for publication in (p for p in looked_at if before.is_written(p.key_column, updated)):
+    rekeyed = [p for p in looked_at if before.is_written(p.key_column, updated)]
+    pks: list[Any] = []
+    if rekeyed or (updated and any(shown.moves for shown in plan.shown)):
         rows = _matching_rows(queryset.model, objs, unique_fields, using)
-        pks = [row.pk for found in rows for row in before.locked(found.only("pk"), using)]
-        old[publication] = before.read_locked(
-            publication, using, deletes.own_pks(publication.concrete_model, queryset.model, pks, using)
-        )
+        pks = list(dict.fromkeys(row.pk for found in rows for row in before.locked(found.only("pk"), using)))
+        deletes.publish_showing(queryset.model, pks, using, moved=True)
+    old = {
+        p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, pks, using)) for p in rekeyed
+    }
     created = list(plain())
     for publication, rows_before in old.items():
         intents = before.changes(publication, rows_before, using)

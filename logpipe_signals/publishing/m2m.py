@@ -50,10 +50,12 @@ def _publish(
     with atomic_once(using):
         if near and action in DONE and (pk_set or action == "post_clear"):
             _publish_holders(link, [instance.pk], using)
-        elif not near and action == "pre_clear":
+        if near and not link.symmetrical:
+            return
+        if action == "pre_clear":
             _keep_links_away(instance, using)
             _publish_holders(link, _linked_to(link, instance, using), using)
-        elif not near and action in DONE and pk_set:
+        elif action in DONE and pk_set:
             _publish_holders(link, sorted(pk_set), using)
 
 

@@ -133,9 +133,18 @@ class MessageMaker:
         """Return what is set aside instead of being sent."""
         return self._outgoing(self._pk_text(pk), rows, rows[-1].key, (), error)
 
-    def kept(self, pk: Any, row: ClaimedRow) -> Iterable[Message]:
+    def failures(self, pk: Any, rows: Sequence[ClaimedRow], error: Exception) -> list[Outgoing]:
+        """Set rows aside, the upserts together: the next one may supersede them, and no delete or retraction."""
+        upserts = [row for row in rows if row.operation == Operation.UPSERT]
+        letters = [[row] for row in rows if row.operation != Operation.UPSERT]
+        return [self.failed(pk, some, error) for some in ([upserts, *letters] if upserts else letters)]
+
+    def kept(self, pk: Any, row: ClaimedRow, *, tombstone: bool = True) -> Iterable[Message]:
         """
         Make the messages of what capture kept: a delete, a retraction, or a change.
+
+        Args:
+            tombstone: Whether the key may have one; it takes whatever the key stands for.
 
         Raises:
             NotSerialisable: Capture could not serialise it.
@@ -153,7 +162,7 @@ class MessageMaker:
             if self._validates and operation == Operation.UPSERT:
                 require_sent(serializer_class, member)
             yield self.version(serializer_class, pk, row.key, member, operation, row.headers or {})
-        if mode in ("tombstone", "both"):
+        if tombstone and mode in ("tombstone", "both"):
             yield self._tombstone(pk, row, operation)
 
     def version(

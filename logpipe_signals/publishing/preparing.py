@@ -61,7 +61,7 @@ def _prepare_some(
     except Exception as error:  # noqa: BLE001  (filters, fields and prefetches of the project may raise anything)
         rows = list(_by_row(intents).values())
         if len(rows) == 1:
-            batch.outgoing.append(kind.make.failed(intents[0].object_id, intents, error))
+            batch.outgoing += kind.make.failures(intents[0].object_id, intents, error)
             return
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             _prepare_some(kind, list(chain.from_iterable(half)), batch, progressed)

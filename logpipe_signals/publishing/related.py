@@ -75,6 +75,7 @@ class Link:
     holder:  Lookup from the publication's model to those rows.
     far:     Lookup to those on the far side.
     reverse: The near side is the one that the field points to.
+    symmetrical: Both sides are near: who is somebody's friend has that one for a friend.
     """
 
     publication: Publication
@@ -83,6 +84,7 @@ class Link:
     holder: str
     far: str
     reverse: bool
+    symmetrical: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,7 @@ def _link(publication: Publication, step: Step) -> Link:
         holder=step.holder,
         far=step.lookup,
         reverse=reverse,
+        symmetrical=not reverse and bool(step.field.remote_field.symmetrical),
     )
 
 

@@ -7,12 +7,14 @@ State, not history: one read of the rows' present state a publication, every ver
 - The row has another key by now, of another lane: the intent moves to that lane, whose relay alone may send the row.
 - An old key was given up (a retraction, or a delete whose row came back under another key): a delete of the old key,
   unless another row has that key by now.
+- The key of what is to be deleted has a new owner: nothing, unless the delete is looked up by what is not the owner's.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import connections, models
@@ -22,11 +24,11 @@ from logpipe_signals.backend.base import Message
 from logpipe_signals.keys import lane_of, pk_decoder, pk_text
 from logpipe_signals.models.expressions import with_pks
 from logpipe_signals.models.outbox import Operation
-from logpipe_signals.publishing import showing
+from logpipe_signals.publishing import reading, showing
 from logpipe_signals.publishing.claimed import ClaimedRow
 from logpipe_signals.publishing.lanes import all_lanes
 from logpipe_signals.publishing.messages import Batch, MessageMaker, Outgoing
-from logpipe_signals.publishing.reading import version_label
+from logpipe_signals.publishing.reading import ERROR_MEMBER, version_label
 from logpipe_signals.publishing.representing import Represent, representing
 from logpipe_signals.publishing.wire import Wire
 from logpipe_signals.registry import Publication, SerializerClass
@@ -58,6 +60,12 @@ class _Row(NamedTuple):
     def of(self, *operations: Operation) -> list[ClaimedRow]:
         return [intent for intent in self.intents if intent.operation in operations]
 
+    def by_key(self, key: str) -> tuple[list[ClaimedRow], list[ClaimedRow]]:
+        """Return the intents that the row's state under this key answers, and those that gave up a key."""
+        deletes = self.of(Operation.DELETE)
+        current = sorted([*self.of(Operation.UPSERT), *(intent for intent in deletes if intent.key == key)])
+        return current, [*self.of(Operation.RETRACT), *(intent for intent in deletes if intent.key != key)]
+
 
 class StateBatch:
     """The claimed rows of one publication."""
@@ -67,6 +75,8 @@ class StateBatch:
         self.using = using
         self.make = MessageMaker(publication, using, wire)
         self._owned: frozenset[str] = frozenset()
+        self._owners: dict[str, dict[str, Any]] = {}
+        """What a delete of each key's new owner would hold, where that tells more than the key."""
 
     def prepare(self, intents: Sequence[ClaimedRow], batch: Batch, progressed: Callable[[], None]) -> None:
         """Read, serialise and decide; what comes of it goes into the batch."""
@@ -75,7 +85,7 @@ class StateBatch:
         states = self._read(by_pk)
         wanted = self._wanted(states)
         data = self._serialise(list(states.values()), progressed)
-        self._owned = self._keys_owned(intents)
+        self._find_owners(intents)
         for pk, own in by_pk.items():
             self._decide(_Row(pk, own, states.get(pk), data.get(pk), pk in wanted), batch)
         # A row and what was prefetched for it hold each other, which the garbage collector would find out late.
@@ -126,15 +136,37 @@ class StateBatch:
             return frozenset(self._rows().filter(pk__in=list(states)).filter(when).values_list("pk", flat=True))
         return frozenset(pk for pk, instance in states.items() if when(instance))
 
-    def _keys_owned(self, intents: Sequence[ClaimedRow]) -> frozenset[str]:
-        """Return which of the keys that were given up belong to a row again."""
+    def _find_owners(self, intents: Sequence[ClaimedRow]) -> None:
+        """Find which of the keys that were given up belong to a row again, and what a delete of that one would hold."""
         given_up = {intent.key for intent in intents if intent.operation != Operation.UPSERT}
         column = self.publication.key_column
         if not given_up or column is None or column.primary_key:
-            return frozenset()
-        values = [value for key in given_up if (value := _column_value(column, key)) is not None]
-        owners = self._rows().filter(**{f"{column.name}__in": values})
-        return frozenset(str(value) for value in owners.values_list(column.name, flat=True))
+            return
+        values = {key: value for key in given_up if (value := _column_value(column, key)) is not None}
+        owners = self._rows().filter(**{f"{column.name}__in": list(values.values())})
+        found = {_comparable(value) for value in owners.values_list(column.name, flat=True)}
+        # By value: the serializer's text of it may be another than Python's.
+        self._owned = frozenset(key for key, value in values.items() if _comparable(value) in found)
+        if self._owned and column.unique and self._is_looked_up_by_others():
+            payloads = {_comparable(getattr(row, column.attname)): self._lookups_of(row) for row in self._shown(owners)}
+            self._owners = {
+                key: payloads[value] for key in self._owned if (value := _comparable(values[key])) in payloads
+            }
+
+    def _is_looked_up_by_others(self) -> bool:
+        """Tell whether consumers find a row by other fields than its key."""
+        key_field = self.publication.key_field
+        return self.publication.key_provider is not None or (
+            key_field is not None and key_field not in self.publication.lookup_fields
+        )
+
+    def _lookups_of(self, row: models.Model) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(reading.delete_payload(self.publication, row))
+        return found
+
+    def _shown(self, rows: models.QuerySet[models.Model]) -> models.QuerySet[models.Model]:
+        relations = self.publication.options.select_related
+        return rows.select_related(*relations) if relations else rows
 
     def _rows(self) -> models.QuerySet[models.Model]:
         return self.publication.model._base_manager.using(self.using)
@@ -178,8 +210,18 @@ class StateBatch:
         elif isinstance(row.data, tuple):
             self._there(row, row.state, row.data, batch)
         else:
-            error = row.data or RuntimeError("The row was not serialised.")
-            batch.outgoing.append(self.make.failed(row.pk, row.intents, error))
+            self._not_serialised(row, row.state, row.data or RuntimeError("The row was not serialised."), batch)
+
+    def _not_serialised(self, row: _Row, state: models.Model, error: Exception, batch: Batch) -> None:
+        """Set the state aside; keys are taken back all the same, where the row still tells its own key and lookup."""
+        key, present = reading.key_of(self.publication, state), self._lookups_of(state)
+        if not key or ERROR_MEMBER in present:
+            batch.outgoing += self.make.failures(row.pk, row.intents, error)
+            return
+        current, given_up = row.by_key(key)
+        if current:
+            batch.outgoing.append(self.make.failed(row.pk, current, error))
+        self._take_back(row.pk, given_up, key, present, batch)
 
     def _gone(self, row: _Row, batch: Batch) -> None:
         # Its delete tells all, from this claim or from another one.
@@ -188,7 +230,7 @@ class StateBatch:
         for intent in row.of(Operation.DELETE):
             deletes.setdefault(intent.key, []).append(intent)
         for key, intents in deletes.items():
-            if self._has_new_owner(key):
+            if self._has_new_owner(key) and self._would_hit_owner(intents[-1]):
                 batch.needless += intents
             else:
                 batch.outgoing.append(self._kept(row.pk, intents, intents[-1]))
@@ -199,36 +241,51 @@ class StateBatch:
         column = self.publication.key_column
         return column is not None and column.unique and key in self._owned
 
+    def _would_hit_owner(self, intent: ClaimedRow) -> bool:
+        """Tell whether what takes back an owned key would take it from its owner, or might."""
+        owner = self._owners.get(intent.key)
+        is_by_key = self.publication.options.delete == "tombstone"
+        if is_by_key or owner is None or ERROR_MEMBER in owner or not intent.payload:
+            return True
+        return any(owner.get(label) == lookup for label, lookup in json.loads(intent.payload).items())
+
     def _there(self, row: _Row, state: models.Model, data: Data, batch: Batch) -> None:
         key = self._key(row.pk, state, data)
         if row.wanted and row.has_but_upserts_of(key):
             self._send(row, state, data, key, row.intents, batch)
             return
-        deletes = row.of(Operation.DELETE)
-        current = sorted([*row.of(Operation.UPSERT), *(intent for intent in deletes if intent.key == key)])
+        current, given_up = row.by_key(key)
         here = self._in_this_lane(current, key, batch)
         if here and row.wanted:
             self._send(row, state, data, key, here, batch)
         elif here:
             batch.outgoing.append(self.make.sent(row.pk, here, key, self._retractions(row.pk, key, data)))
-        given_up = [*row.of(Operation.RETRACT), *(intent for intent in deletes if intent.key != key)]
         if given_up:
-            still_there = self._found_as_before(given_up, data)
-            batch.needless += still_there
-            self._give_up(row.pk, [intent for intent in given_up if intent not in still_there], key, batch)
+            self._take_back(row.pk, given_up, key, self._present(data), batch)
 
-    def _found_as_before(self, intents: Sequence[ClaimedRow], data: Data) -> list[ClaimedRow]:
+    def _take_back(
+        self, pk: Any, given_up: Sequence[ClaimedRow], key: str, present: Mapping[str, Any], batch: Batch
+    ) -> None:
+        """Take back the keys of a row that is there, under this key."""
+        still_there = self._found_as_before(given_up, present)
+        batch.needless += still_there
+        self._give_up(pk, [intent for intent in given_up if intent not in still_there], key, batch)
+
+    def _present(self, data: Data) -> dict[str, Any]:
+        """Return by what each version of a row is looked up now."""
+        now = [{name: member[name] for name in self.publication.lookup_fields if name in member} for member in data]
+        labels = map(version_label, self.publication.serializer_classes)
+        present: dict[str, Any] = json.loads(JSONRenderer().render(dict(zip(labels, now, strict=True))))
+        return present
+
+    def _found_as_before(self, intents: Sequence[ClaimedRow], present: Mapping[str, Any]) -> list[ClaimedRow]:
         """
         Return the intents whose delete would find the row as it is now: it has another key, but is looked up by others.
 
         An order keyed by its customer, say, that moves to another customer: to delete it by its number would delete it.
         """
-        key_field = self.publication.key_field
-        if self.publication.key_provider is None and (key_field is None or key_field in self.publication.lookup_fields):
+        if not self._is_looked_up_by_others():
             return []
-        now = [{name: member[name] for name in self.publication.lookup_fields if name in member} for member in data]
-        labels = map(version_label, self.publication.serializer_classes)
-        present = json.loads(JSONRenderer().render(dict(zip(labels, now, strict=True))))
         return [intent for intent in intents if intent.payload and json.loads(intent.payload) == present]
 
     def _send(
@@ -252,7 +309,7 @@ class StateBatch:
     def _give_up(self, pk: Any, intents: Sequence[ClaimedRow], key: str | None, batch: Batch) -> None:
         """Take keys back. The delete of a row that is there again, under another key, is a retraction of its own."""
         for intent in intents:
-            if intent.key in self._owned or intent.key == key:
+            if intent.key == key or (intent.key in self._owned and self._would_hit_owner(intent)):
                 batch.needless.append(intent)
             else:
                 batch.outgoing.append(self._kept(pk, [intent], intent._replace(operation=Operation.RETRACT.value)))
@@ -260,7 +317,8 @@ class StateBatch:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _kept(self, pk: Any, intents: Sequence[ClaimedRow], last: ClaimedRow) -> Outgoing:
-        return self.make.sent(pk, intents, last.key, self.make.kept(pk, last))
+        kept = self.make.kept(pk, last, tombstone=not self._has_new_owner(last.key))
+        return self.make.sent(pk, intents, last.key, kept)
 
     def _retractions(self, pk: Any, key: str, data: Data) -> Iterator[Message]:
         for serializer_class, member in zip(self.publication.serializer_classes, data, strict=True):
@@ -292,3 +350,8 @@ def _column_value(column: models.Field[Any, Any], key: str) -> Any:
         return column.to_python(key)
     except Exception:  # noqa: BLE001  (a key that is no value of the column has no owner)
         return None
+
+
+def _comparable(value: Any) -> Any:
+    """Return what is equal for equal values of a column; some types cannot be members of a set."""
+    return value if isinstance(value, Decimal) else str(value)

@@ -246,6 +246,16 @@ class Line(models.Model):
     objects = PublishingManager()
 
 
+@publishes("friends", "tests.zoo.serializers.FriendSerializer")
+class Friend(models.Model):
+    """Linked to its like, from both sides."""
+
+    name = models.CharField(max_length=50)
+    friends = models.ManyToManyField("self")
+
+    objects = PublishingManager()
+
+
 class Parcel(models.Model):
     """Linked to orders by a model of its own."""
 

@@ -179,6 +179,15 @@ class OrderSerializer(serializers.ModelSerializer):
         fields = ["id", "number", "address", "lines", "labels", "stickers", "street", "region", "label_names"]
 
 
+class FriendSerializer(serializers.ModelSerializer):
+    MESSAGE_TYPE = "friend"
+    VERSION = 1
+
+    class Meta:
+        model = models.Friend
+        fields = ["id", "name", "friends"]
+
+
 class EntryV1Serializer(serializers.ModelSerializer):
     MESSAGE_TYPE = "entry"
     VERSION = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from typing import Any
@@ -136,6 +137,39 @@ def test_an_update_of_a_key_retracts_the_old_ones(people: list[Person]) -> None:
         ("upsert", "b!"),
     ]
     assert payload_of(rows.get(key="a")) == {"keyed/1": {"word": "a"}, "keyed/2": {"word": "a"}}
+
+
+def test_an_update_of_a_primary_key_deletes_the_old_row_and_publishes_the_new_one() -> None:
+    TextKeyed.objects.create(word="a")
+    forget()
+    assert TextKeyed.objects.update(word="b") == 1
+    assert operations() == [("delete", "a"), ("upsert", "b")]
+    forget()
+    assert TextKeyed.objects.update(word=Concat("word", Value("c"))) == 1
+    assert operations() == [("delete", "b"), ("upsert", "bc")]
+
+
+def test_an_update_of_a_primary_key_to_what_it_is_deletes_nothing() -> None:
+    Watched.objects.create(email="a")
+    forget()
+    assert Watched.objects.update(id=F("id")) == 1
+    assert operations() == []
+    old = Watched.objects.get().pk
+    Watched.objects.update(id=F("id") + 1000)
+    assert operations() == [("delete", str(old)), ("upsert", str(old + 1000))]
+
+
+def test_an_update_of_a_part_of_a_composite_primary_key_deletes_the_old_row() -> None:
+    show = TextKeyed.objects.create(word="show")
+    Seat.objects.bulk_create([Seat(show=show, number=1), Seat(show=show, number=2)])
+    forget()
+    assert Seat.objects.filter(number=2).update(number=F("number") + 1) == 1
+    assert [(o, json.loads(key)) for o, key in operations()] == [("delete", ["show", "2"]), ("upsert", ["show", "3"])]
+    forget()
+    other = TextKeyed.objects.create(word="other")
+    forget()
+    assert Seat.objects.filter(number=3).update(show=other) == 1
+    assert [(o, json.loads(key)) for o, key in operations()] == [("delete", ["show", "3"]), ("upsert", ["other", "3"])]
 
 
 def test_an_update_publishes_watched_rows_that_changed_only() -> None:

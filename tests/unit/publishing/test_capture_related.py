@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from logpipe_signals import echo
 from logpipe_signals.publishing import outbox
 from logpipe_signals.publishing.suspend import suspend_publishing
 from testproject.places.models import City, Country, Tag
 from tests.unit.publishing.outbox_rows import captured, forget, look_up_who_shows
-from tests.zoo.models import Address, Label, Line, Order, Packing, Parcel, Region
+from tests.zoo.models import Address, Friend, Label, Line, Order, Packing, Parcel, Region
 
 pytestmark = [pytest.mark.django_db(databases=["default", "subscriber"]), pytest.mark.usefixtures("no_relay")]
 
@@ -76,6 +76,22 @@ def test_links_changed_from_the_far_side_publish_the_rows(shop: Shop, name: str)
     assert shop.republished() == {"1", "2"}
     links.clear()
     assert shop.republished() == {"2"}
+
+
+def test_links_that_are_the_same_from_both_sides_publish_both_rows() -> None:
+    """Django tells of one side alone."""
+    joe, jane = Friend.objects.create(name="Joe"), Friend.objects.create(name="Jane")
+    both = {("friends", "upsert", str(joe.pk)), ("friends", "upsert", str(jane.pk))}
+    changes: list[Callable[[], Any]] = [
+        lambda: joe.friends.add(jane),
+        lambda: jane.friends.remove(joe),
+        lambda: joe.friends.set([jane]),
+        jane.friends.clear,
+    ]
+    for change in changes:
+        forget()
+        change()
+        assert set(captured()) == both
 
 
 def test_links_that_do_not_change_publish_nothing(shop: Shop) -> None:
@@ -171,6 +187,16 @@ def test_rows_created_in_bulk_publish_what_shows_them(shop: Shop) -> None:
     assert shop.republished() == {"2"}
     Line.objects.bulk_create([Line(order=shop.first, text="y")], ignore_conflicts=True)
     assert shop.republished() == {"1"}
+
+
+def test_rows_moved_by_a_bulk_create_over_conflicts_publish_what_they_leave(shop: Shop) -> None:
+    Line.objects.bulk_create(
+        [Line(pk=shop.line.pk, order=shop.second, text="a")],
+        update_conflicts=True,
+        update_fields=["order"],
+        unique_fields=["id"] if connection.features.supports_update_conflicts_with_target else None,
+    )
+    assert shop.republished() == {"1", "2"}
 
 
 def test_what_shows_a_row_is_found_in_one_statement_and_not_loaded(shop: Shop, django_assert_num_queries: Any) -> None:

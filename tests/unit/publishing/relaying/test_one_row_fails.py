@@ -14,6 +14,7 @@ from django.db.models import CharField
 from logpipe_signals.exceptions import MessageRejected
 from logpipe_signals.models import DeadLetter, OutboxRow
 from logpipe_signals.models.dead_letters import DeadLetterState
+from logpipe_signals.models.outbox import Operation
 from logpipe_signals.publishing import outcomes
 from logpipe_signals.publishing.relay import Relay
 from logpipe_signals.registry import Publication, publications
@@ -90,6 +91,45 @@ def test_a_serializer_that_leaves_out_the_key_of_one_row_sets_that_row_aside(
 
     assert names(log) == ["Jane"]
     assert DeadLetter.objects.get().reason == "KeyError"
+
+
+def test_an_old_key_is_taken_back_though_the_new_state_cannot_be_serialised(
+    relay: Relay, log: ScriptedProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joe = Person.objects.create(first_name="Joe")
+    relay.drain()
+    old_key, joe.uuid = joe.uuid, uuid4()
+    joe.save()
+    log.sent.clear()
+    monkeypatch.setattr(PersonSerializer, "to_representation", lambda self, instance: refuse_bad("bad"))
+
+    relay.drain()
+
+    assert [(m.key, body["type"]) for m, body in zip(log.sent, log.bodies(), strict=True)] == [
+        (str(old_key), "person.deleted")
+    ]
+    assert DeadLetter.objects.get().operation == Operation.UPSERT
+    assert not OutboxRow.objects.exists()
+
+
+def test_a_retraction_has_a_letter_of_its_own_where_nothing_can_be_told_of_the_row(
+    relay: Relay, log: ScriptedProducer, people: Publication
+) -> None:
+    joe = Person.objects.create(first_name="Joe")
+    relay.drain()
+    joe.uuid, joe.first_name = uuid4(), "bad"
+    joe.save()
+    people.options = replace(people.options, when=lambda person: bool(refuse_bad(person.first_name)))
+    relay.drain()
+    joe.first_name = "Joe"
+    joe.save()
+    relay.drain()
+
+    states = dict(DeadLetter.objects.values_list("operation", "state"))
+    assert states == {
+        str(Operation.UPSERT): DeadLetterState.SUPERSEDED,
+        str(Operation.RETRACT): DeadLetterState.OPEN,
+    }
 
 
 def test_a_publication_whose_relations_cannot_be_prefetched_holds_back_no_other_publication(
