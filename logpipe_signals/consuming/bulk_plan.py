@@ -51,8 +51,8 @@ class BulkPlan:
     is_unique: bool
     reads_rows: bool
     lookup_many: LookupMany | None
-    has_other_keys: bool = False
-    optional: frozenset[str] = frozenset()
+    has_other_keys: bool
+    optional: frozenset[str]
 
     def is_partial(self, message: Mapping[str, Any]) -> bool:
         """Tell whether a message leaves something out that an existing row keeps."""

@@ -33,9 +33,8 @@ class Validation:
         self._serializer.validators = _others(self._serializer.validators)
         # A plain dict: the one that DRF has walks through Python code for each message, several times.
         self._fields = dict(self._serializer.fields.items())
-        vars(self._serializer)["fields"] = self._fields
         self._unique: list[_UniqueField] = []
-        for name, field in self._serializer.fields.items():
+        for name, field in self._fields.items():
             if field.read_only:
                 continue
             self._take_over(plan, name, field, messages)

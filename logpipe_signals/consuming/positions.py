@@ -41,6 +41,8 @@ class Positions:
         self._lost.difference_update(partitions)
         self._reads.update({partition: self.generation(partition) + 1 for partition in partitions})
         self.forget_written(partitions)
+        if partitions:
+            self.touched.look({partition: self.generation(partition) for partition in partitions})
         return found
 
     def known(self, partition: TopicPartition) -> Position | None:

@@ -52,10 +52,9 @@ def update(queryset: Any, values: dict[str, Any]) -> int:
     if not concerned and not shown:
         return plain(queryset)
     with atomic_once(using):
-        if moves := _primary_key_values(queryset.model, values):
-            return _update_primary_keys(queryset, plain, moves, concerned, using)
-        if shown or not _in_one_piece(queryset, concerned, frozenset(values), using):
-            return _update_by_key(queryset, plain, concerned, using)
+        moves = _primary_key_values(queryset.model, values)
+        if moves or shown or not _in_one_piece(queryset, concerned, frozenset(values), using):
+            return _update_by_key(queryset, plain, concerned, moves, using)
         if connections[using].vendor == "postgresql":
             with connections[using].execute_wrapper(partial(_capture_returned, concerned, using)):
                 return plain(queryset)
@@ -127,21 +126,49 @@ def _capture_returned(
         return execute(statement, tuple(all_parameters), many, context)
 
 
-def _update_by_key(queryset: Any, plain: Callable[[Any], int], concerned: Sequence[Publication], using: str) -> int:
+def _update_by_key(
+    queryset: Any, plain: Callable[[Any], int], concerned: Sequence[Publication], moves: dict[str, Any], using: str
+) -> int:
+    """Update row by row; of one whose primary key is written the old one is deleted, and the new one published."""
+    model = queryset.model
     pks = _locked_primary_keys(queryset, using)
     updated = 0
     for start in range(0, len(pks), ROWS_A_WRITE):
         some = pks[start : start + ROWS_A_WRITE]
-        deletes.publish_showing(queryset.model, some, using, moved=True)
-        old = {
-            p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, some, using))
-            for p in concerned
-        }
+        renamed = _renamed(queryset, some, moves, using) if moves else {}
+        gone = [pk for pk in some if renamed.get(pk, pk) != pk]
+        deletes.publish_showing(model, some, using, moved=not moves)
+        intents = _deletions(model, gone, using)
+        old = _read_before(concerned, model, [pk for pk in some if pk not in set(gone)], using)
         updated += plain(queryset.filter(pk__in=some))
-        intents = [intent for p, rows in old.items() for intent in before.changes(p, rows, using)]
+        intents += [intent for p, rows in old.items() for intent in before.changes(p, rows, using)]
+        intents += _upserts(concerned, model, [renamed[pk] for pk in gone], using)
         outbox.write(using, intents)
-        deletes.publish_showing(queryset.model, some, using, written=True)
+        deletes.publish_showing(model, [renamed.get(pk, pk) for pk in some], using, written=True)
     return updated
+
+
+def _read_before(
+    concerned: Sequence[Publication], model: type[models.Model], pks: list[Any], using: str
+) -> dict[Publication, list[models.Model]]:
+    """Read and lock, for each publication, its rows of these that are about to be written."""
+    own = {p: deletes.own_pks(p.concrete_model, model, pks, using) for p in concerned}
+    return {p: before.read_locked(p, using, some) for p, some in own.items()}
+
+
+def _deletions(model: type[models.Model], pks: list[Any], using: str) -> list[outbox.Intent]:
+    if not pks:
+        return []
+    instances = list(concrete_of(model)._base_manager.using(using).filter(pk__in=pks))
+    leaving = deletes.departing(model, instances, using)
+    return [outbox.delete(publication, row, using) for publication, rows in leaving for row in rows]
+
+
+def _upserts(
+    concerned: Sequence[Publication], model: type[models.Model], pks: list[Any], using: str
+) -> list[outbox.Intent]:
+    own = [p for p in concerned if pks and p.concrete_model is concrete_of(model)]
+    return [outbox.upsert(p, row, using) for p in own for row in before.read(p, using, pks)]
 
 
 def _primary_key_values(model: type[models.Model], values: dict[str, Any]) -> dict[str, Any]:
@@ -154,36 +181,6 @@ def _primary_key_values(model: type[models.Model], values: dict[str, Any]) -> di
     if len(fields) == 1:
         names["pk"] = fields[0].attname
     return {names[name]: value for name, value in values.items() if name in names}
-
-
-def _update_primary_keys(
-    queryset: Any, plain: Callable[[Any], int], moves: dict[str, Any], concerned: Sequence[Publication], using: str
-) -> int:
-    """Update rows that become others to whoever reads the log: the old ones are deleted, the new ones published."""
-    updated = 0
-    pks = _locked_primary_keys(queryset, using)
-    for start in range(0, len(pks), ROWS_A_WRITE):
-        some = pks[start : start + ROWS_A_WRITE]
-        renamed = _renamed(queryset, some, moves, using)
-        moved = [old for old, new in renamed.items() if new != old]
-        deletes.publish_showing(queryset.model, some, using)
-        instances = list(concrete_of(queryset.model)._base_manager.using(using).filter(pk__in=moved))
-        leaving = deletes.departing(queryset.model, instances, using)
-        intents = [outbox.delete(p, instance, using) for p, rows in leaving for instance in rows]
-        kept = [pk for pk in some if pk not in set(moved)]
-        old = {
-            p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, kept, using))
-            for p in concerned
-        }
-        updated += plain(queryset.filter(pk__in=some))
-        intents += [intent for p, rows in old.items() for intent in before.changes(p, rows, using)]
-        new = [renamed[pk] for pk in moved]
-        own = [p for p in concerned if p.concrete_model is concrete_of(queryset.model)]
-        outbox.write(
-            using, [*intents, *(outbox.upsert(p, row, using) for p in own for row in before.read(p, using, new))]
-        )
-        deletes.publish_showing(queryset.model, list(renamed.values()), using, written=True)
-    return updated
 
 
 def _renamed(queryset: Any, pks: list[Any], moves: dict[str, Any], using: str) -> dict[Any, Any]:
@@ -278,9 +275,7 @@ def _create_over_conflicts(
         rows = _matching_rows(queryset.model, objs, unique_fields, using)
         pks = list(dict.fromkeys(row.pk for found in rows for row in before.locked(found.only("pk"), using)))
         deletes.publish_showing(queryset.model, pks, using, moved=True)
-    old = {
-        p: before.read_locked(p, using, deletes.own_pks(p.concrete_model, queryset.model, pks, using)) for p in rekeyed
-    }
+    old = _read_before(rekeyed, queryset.model, pks, using)
     created = list(plain())
     for publication, rows_before in old.items():
         intents = before.changes(publication, rows_before, using)

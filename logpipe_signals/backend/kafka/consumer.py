@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -337,7 +336,7 @@ def _giving_up(client: Any) -> Any:
 def _reachable(doing: str) -> Iterator[None]:
     try:
         yield
-    except (kafka.errors.KafkaError, ssl.SSLError) as error:
+    except errors.FAILURES as error:
         raise errors.unavailable(doing, error) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -34,7 +33,7 @@ def _asked(topics: list[str], timeout_seconds: float) -> dict[str, TopicFacts]:
         configs = _configs(client, ConfigResourceType.TOPIC, list(found))
         makes = _makes_topics(client)
         return {topic: _facts(topic, found.get(topic, []), configs.get(topic, {}), makes=makes) for topic in topics}
-    except (kafka.errors.KafkaError, ssl.SSLError) as error:
+    except errors.FAILURES as error:
         raise errors.unavailable("what its topics are like", error) from error
     finally:
         client.close()
@@ -47,7 +46,7 @@ def _client(timeout_seconds: float) -> Any:
     except kafka.errors.KafkaConfigurationError as error:
         # The client's own message would show values, and some of them are passwords.
         raise DeclarationError(f"kafka-python refuses the settings of KAFKA_KWARGS ({type(error).__name__}).") from None
-    except (kafka.errors.KafkaError, ssl.SSLError) as error:
+    except errors.FAILURES as error:
         raise errors.unavailable("a first connection; see KAFKA_BOOTSTRAP_SERVERS", error) from error
 
 

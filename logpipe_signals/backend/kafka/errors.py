@@ -38,6 +38,10 @@ _UNREACHED = (
 """What kafka-python 2 and 3 say where they got no answer from any broker, whatever the reason."""
 
 
+FAILURES = (kafka.errors.KafkaError, ssl.SSLError)
+"""What kafka-python raises when a broker fails it: 2.3 lets a certificate's failure through as it is."""
+
+
 class InBadCompany(BackendUnavailable):
     """Kafka refused a record batch for one of its messages."""
 

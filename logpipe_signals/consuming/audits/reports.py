@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Count, Max, Sum
 
-from logpipe_signals.consuming.audits.extra import find_extra
+from logpipe_signals.consuming.audits.extra import ROWS_A_WRITE, find_extra
 from logpipe_signals.consuming.audits.own_rows import NotComparable, OwnRows
 from logpipe_signals.consuming.audits.touched import LAPSED, is_open, touched
 from logpipe_signals.consuming.incoming import Route
@@ -144,13 +144,20 @@ def _finish(audit: Audit, routes: Mapping[str, Routes]) -> None:
             audit.refresh_from_db()
             return
         audit.state = AuditState.DONE
-        meanwhile = touched(audit) if found_all else set()
-        gone = [pk for pk, key in suspected.values_list("pk", "key_hash") if not found_all or key in meanwhile]
-        for start in range(0, len(gone), 500):
-            suspected.filter(pk__in=gone[start : start + 500]).delete()
-        suspected.update(state=FindingState.CONFIRMED)
+        if found_all:
+            _confirm(suspected, touched(audit))
+        else:
+            suspected.delete()  # Of a report that was broken off.
         audit.ranges.update(keys=b"")
         audit.touches.all().delete()
+
+
+def _confirm(suspected: models.QuerySet[AuditFinding], meanwhile: Collection[int]) -> None:
+    """Take suspected rows as extra, but for those that a message was about until now."""
+    gone = [pk for pk, key in suspected.values_list("pk", "key_hash") if key in meanwhile]
+    for start in range(0, len(gone), ROWS_A_WRITE):
+        suspected.filter(pk__in=gone[start : start + ROWS_A_WRITE]).delete()
+    suspected.update(state=FindingState.CONFIRMED)
 
 
 def _route(audit: Audit, routes: Mapping[str, Routes]) -> Route | None:

@@ -12,7 +12,7 @@ comes of it here is dropped as stale. So of a row that differs, the identity is 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -43,14 +43,20 @@ class _Begun(NamedTuple):
 
 class TouchedKeys:
     """
-    Knows which audits have begun in a partition, so that a topic without any costs no statement.
+    Knows which audits have begun in a partition, so that a topic without any costs no batch a statement.
 
-    Asked anew whenever the position of the partition is read: from then on only this process meets its marks.
+    Looked up whenever the position of the partition was read: from then on only this process meets its marks, or its
+    position is refused.
     """
 
     def __init__(self, *, group: str, alias: str) -> None:
         self._group, self._alias = group, alias
         self._known: dict[TopicPartition, tuple[int, list[_Begun]]] = {}
+
+    def look(self, generations: Mapping[TopicPartition, int]) -> None:
+        """Ask which audits have begun in partitions whose positions were read, for these generations."""
+        found = self._read(generations)
+        self._known.update({partition: (number, found[partition]) for partition, number in generations.items()})
 
     def begun(self, partition: TopicPartition) -> None:
         """Take note of a first mark: ask again at the next batch."""
@@ -86,20 +92,20 @@ class TouchedKeys:
     def _begun(self, partition: TopicPartition, generation: int) -> list[_Begun]:
         known = self._known.get(partition)
         if known is None or known[0] != generation:
-            known = self._known[partition] = (generation, self._read(partition))
-        return known[1]
+            self.look({partition: generation})
+        return self._known[partition][1]
 
-    def _read(self, partition: TopicPartition) -> list[_Begun]:
-        ranges = AuditRange.objects.using(self._alias).filter(
-            begins=True,
-            partition=partition.partition,
-            audit__in=Audit.objects.using(self._alias).filter(
-                state=AuditState.OPEN, group=self._group, topic=partition.topic
-            ),
-        )
-        columns = ("audit", "audit__message_type", "audit__lookup")
+    def _read(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, list[_Begun]]:
+        topics, numbers = {each.topic for each in partitions}, {each.partition for each in partitions}
+        audits = Audit.objects.using(self._alias).filter(state=AuditState.OPEN, group=self._group, topic__in=topics)
+        ranges = AuditRange.objects.using(self._alias).filter(begins=True, partition__in=numbers, audit__in=audits)
+        columns = ("audit__topic", "partition", "audit", "audit__message_type", "audit__lookup")
+        found: dict[TopicPartition, list[_Begun]] = {partition: [] for partition in partitions}
         rows = ranges.values_list(*columns).annotate(Max("round")).values_list(*columns, "round__max")
-        return [_Begun(audit, kind, tuple(lookup), number) for audit, kind, lookup, number in rows]
+        for topic, partition, audit, kind, lookup, number in rows:
+            if (place := TopicPartition(topic, partition)) in found:
+                found[place].append(_Begun(audit, kind, tuple(lookup), number))
+        return found
 
 
 def touched(audit: Audit, **where: Any) -> set[int]:

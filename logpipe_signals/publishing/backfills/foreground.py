@@ -105,7 +105,7 @@ class Foreground:
         self._moved_at = clock.seconds()
         while not self._stop.is_set() and (self._in_hand is not None or self._is_held(runner, job)):
             busy = self._turn(runner)
-            if self._in_hand is None or self._in_hand.done():
+            if self._in_hand is None:
                 self._show(job)
             if not busy:
                 self._stop.wait(backoff_seconds(self._failures) if self._failures else IDLE_SECONDS)
@@ -172,10 +172,9 @@ class Foreground:
     def _recover(self, using: str, error: Exception) -> None:
         self._failures += 1
         self._tell(f"{type(error).__name__}: {error} Trying again.")
-        if isinstance(error, OperationalError | InterfaceError):
-            connections[using].close()
         self._writing[using].close()
         if isinstance(error, OperationalError | InterfaceError):
+            connections[using].close()
             # Perhaps there is no connection to spare: they take turns from now on.
             self._writing[using] = Aside(using, threaded=False)
         if using in self._relays:

@@ -48,6 +48,15 @@ def joe_is_gone(joe: Person) -> None:
     OutboxRow.objects.all().delete()
 
 
+def zoe_takes_the_key_of(joe: Person) -> Person:
+    """Let joe be gone, and another person have his uuid; the outbox says nothing of it."""
+    zoe = Person(pk=2, first_name="Zoë", uuid=joe.uuid)
+    joe_is_gone(joe)
+    zoe.save()
+    OutboxRow.objects.all().delete()
+    return zoe
+
+
 def sent(log: ScriptedProducer) -> list[tuple[str, str]]:
     return [(str(m.key), body["type"]) for m, body in zip(log.sent, log.bodies(), strict=True)]
 
@@ -55,10 +64,7 @@ def sent(log: ScriptedProducer) -> list[tuple[str, str]]:
 def test_a_delete_behind_the_keys_new_owner_does_not_hit_the_owner(
     relay: Relay, log: ScriptedProducer, joe: Person
 ) -> None:
-    zoe = Person(pk=2, first_name="Zoë", uuid=joe.uuid)
-    joe_is_gone(joe)
-    zoe.save()
-    OutboxRow.objects.all().delete()
+    zoe = zoe_takes_the_key_of(joe)
     enqueue(zoe, PEOPLE)
     enqueue_delete(joe)
 
@@ -111,10 +117,7 @@ def test_a_key_whose_text_is_the_serializers_own_is_not_taken_from_its_new_owner
     relay: Relay, log: ScriptedProducer, joe: Person
 ) -> None:
     """As with `UUIDField(format="hex")`."""
-    zoe = Person(pk=2, first_name="Zoë", uuid=joe.uuid)
-    joe_is_gone(joe)
-    zoe.save()
-    OutboxRow.objects.all().delete()
+    zoe_takes_the_key_of(joe)
     payload = json.dumps({"person/1": {"uuid": joe.uuid.hex}}).encode()
     enqueue(joe, PEOPLE, key=joe.uuid.hex, operation=Operation.DELETE, payload=payload)
 
