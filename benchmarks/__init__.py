@@ -8,5 +8,5 @@ Every figure is a ratio between two sides that ran in turns in one run, or a num
     a hand-written loop    what one would write without either package (`publishing/loop.py`, `consuming/loop.py`)
     ourselves              with another backlog, or without publishing
 
-`--only NAME` measures one of them, `--quick` is for a first look, `--full` takes the issue's own numbers of rows.
+`--only NAME` measures one of them, `--quick` is for a first look, `--full` takes more rounds.
 """

@@ -27,7 +27,7 @@ class Options:
     peer_rows: int = 1_000
     pairs: int = 5
     deep_rows: int = 1_000_000
-    memory_rows: int = 100_000
+    memory_rows: int = 1_000_000
     update_rows: int = 100_000
     cities: int = 235_000
     saves: int = 200
@@ -42,7 +42,7 @@ QUICK = {
     "cities": 4_000,
     "saves": 20,
 }
-FULL = {"memory_rows": 1_000_000, "saves": 2_000, "pairs": 9}
+FULL = {"saves": 2_000, "pairs": 9}
 
 
 def parse(arguments: Sequence[str], names: Collection[str]) -> Options:
@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str], names: Collection[str]) -> Options:
     parser.add_argument("--pairs", type=int, help=f"rounds of each pair (default: {Options.pairs})")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", action="store_const", const=QUICK, help="few rows: whether it runs, not how fast")
-    sizes.add_argument("--full", action="store_const", const=FULL, help="memory over 1,000,000; more rounds")
+    sizes.add_argument("--full", action="store_const", const=FULL, help="more rounds")
     given = parser.parse_args(arguments)
     named = {name: value for name in ("rows", "pairs") if (value := getattr(given, name)) is not None}
     return Options(**{"only": tuple(given.only), **(given.quick or given.full or {}), **named})
