@@ -7,7 +7,7 @@ fields, and it never sees the value. So a token of a text that could come back o
 means, and how it was written; and the subscriber's field decides whether the writing counts.
 
     "Joe"     six characters: of the value
-    " Joe "   t, six of "Joe", six of " Joe "           t: blanks at its ends
+    " Joe "   t, six of " Joe ", the token of "Joe"     t: blanks at its ends
     "1.50"    n, six of the number, six of the text     n: a number as text
     "...T..Z" d, six of the moment, six of the text     d: a moment
     [3, 1]    s, six of the sorted list, six of it      s: a list that is not sorted
@@ -54,6 +54,8 @@ def plain(data: Any) -> Any:
 def token(value: Any) -> str:
     """Return the token of a value in its wire form."""
     form = form_of(value)
+    if form.kind == TRIMMED:
+        return TRIMMED + _short(form.writing) + token(value.strip())
     return form.kind + _short(form.meaning) + _short(form.writing) if form.kind else _short(form.meaning)
 
 
@@ -66,6 +68,10 @@ def same(sent: str, own: str, loosely: str) -> bool:
     """
     if sent == own or MISSING in (sent, own):
         return True
+    if TRIMMED in loosely:
+        sent, own = _without_blanks(sent), _without_blanks(own)
+        if sent == own:
+            return True
     if ABSENT in (sent, own) or _meaning(sent) != _meaning(own):
         return False
     kinds = {each[0] for each in (sent, own) if len(each) > LENGTH}
@@ -111,7 +117,7 @@ def _text(text: str) -> Form:
     written = f'"{text}'
     stripped = text.strip()
     if stripped != text:
-        return Form(TRIMMED, f'"{stripped}', written)
+        return Form(TRIMMED, _text(stripped).meaning, written)
     if _NUMBER.match(text):
         return Form(NUMERIC, f"#{_normal(text)}", written)
     if _MOMENT.match(text) and (moment := _moment(text)):
@@ -172,6 +178,11 @@ def _short(text: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+def _without_blanks(written: str) -> str:
+    """Return the token of a text without the blanks at its ends."""
+    return written[1 + LENGTH :] if len(written) > LENGTH and written[0] == TRIMMED else written
 
 
 def _meaning(written: str) -> str:

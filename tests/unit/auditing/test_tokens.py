@@ -107,6 +107,19 @@ FIELDS = {
 }
 
 
+@pytest.mark.parametrize("sent", [" 5 ", "5\r", "\t1.50", " 2026-11-23T10:00:00Z "])
+def test_blanks_around_a_text_that_reads_as_a_number_or_a_moment_are_taken_off_too(sent: str) -> None:
+    assert same(token(sent), token(sent.strip()), "t")
+    assert not same(token(sent), token(sent.strip()), "")
+    assert key_hash([sent]) == key_hash([sent.strip()])
+
+
+def test_blanks_hide_no_other_writing() -> None:
+    assert not same(token(" 1.50 "), token("1.5"), "t")
+    assert same(token(" 1.50 "), token("1.5"), "tn")
+    assert not same(token(" Joe"), token("Joe "), "")
+
+
 @pytest.mark.parametrize("kind", FIELDS)
 @given(data=st.data())
 def test_what_comes_back_from_a_field_is_the_same_as_was_sent(kind: str, data: st.DataObject) -> None:
