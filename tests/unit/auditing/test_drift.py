@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from logpipe_signals.backend.base import Message
 from logpipe_signals.backend.dummy import Producer, create_topic
+from logpipe_signals.consuming.audits import reports
 from logpipe_signals.consuming.audits.reports import latest, report_on
 from logpipe_signals.consuming.consumer import MultiConsumer
 from logpipe_signals.consuming.declared import declared_consumers
@@ -182,6 +183,24 @@ def test_of_two_reports_at_once_the_second_one_finds_what_the_first_one_did(
     first = sides.report(sent)
     second = report_on(read_before, MultiConsumer(*declared_consumers()).routes())
     assert (first.counts, second.counts) == ({"extra": 1}, {"extra": 1})
+
+
+def test_a_report_that_another_one_overtakes_finds_what_that_one_did(
+    sides: Sides, people: list[Person], copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one lets the hashes go by which extra rows are found."""
+    copies.create(uuid=uuid.uuid4(), first_name="G", last_name="H")
+    sent = sides.start()
+    sides.consume()
+    find_extra, others = reports.find_extra, [sides]
+
+    def overtaken(*arguments: Any) -> None:
+        if others:
+            others.pop().report(sent)
+        find_extra(*arguments)
+
+    monkeypatch.setattr(reports, "find_extra", overtaken)
+    assert sides.report(sent).counts == {"extra": 1}
 
 
 def test_nothing_is_recorded_for_an_audit_that_is_done(sides: Sides, people: list[Person]) -> None:

@@ -122,6 +122,7 @@ def test_a_batch_of_upserts_costs_two_statements_and_the_guard_at_most_two_more(
     own = [s for s in statements if "applied" not in s and "audit" not in s]
     assert [s.partition(" ")[0] for s in own] == ["UPDATE", "SELECT", "INSERT"]
     assert len([s for s in statements if "audit" in s]) == 1, "once, when the position was read"
+    assert "audit" in statements[0], "with the position, and not by a batch"
     assert len([s for s in statements if "applied" in s]) <= (2 if guarded else 0)
     assert PersonCopy.objects.filter(first_name="new").count() == records
 
