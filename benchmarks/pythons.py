@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -51,6 +53,13 @@ def running(module: str, *arguments: object) -> Iterator[Other]:
             yield Other(process)
         finally:
             process.terminate()
+
+
+def peak_megabytes(pid: int | str = "self") -> float:
+    """Return a program's own peak; `ru_maxrss` counts the process too that it was forked from."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 def tell(**report: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Iterator
 from uuid import uuid4
@@ -49,7 +48,7 @@ def _consume(topic: str, rows: int) -> None:
         consumer.register(PersonCopySerializer, bulk=True)
         for part in (rows // 4, rows - rows // 4):
             consumer.run(iter_limit=part)
-            pythons.tell(megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            pythons.tell(megabytes=pythons.peak_megabytes())
 
 
 if __name__ == "__main__":

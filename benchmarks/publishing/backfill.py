@@ -7,12 +7,10 @@ A backfill of GeoNames' cities, each with its country nested and its tags: how f
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks import pythons
@@ -143,14 +141,7 @@ def _run(last: int | None = None, stop: threading.Event | None = None) -> dict[s
     started = time.perf_counter()
     Foreground([job], owner=owner, stop=stop).run()
     seconds = time.perf_counter() - started
-    return {"rows": job.rows_done, "seconds": seconds, "megabytes": _peak_megabytes()}
-
-
-def _peak_megabytes() -> float:
-    """Return this program's own peak; `ru_maxrss` counts the process too that it was forked from."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+    return {"rows": job.rows_done, "seconds": seconds, "megabytes": pythons.peak_megabytes()}
 
 
 def _run_for_ever() -> None:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks import pythons
 from benchmarks.figures import Figure, per_second
+from benchmarks.publishing.backfill import CITIES, MEGABYTES, have_cities
 from benchmarks.stage import Stage
 
-CITIES = "places.city:cities"
-MEGABYTES = 200
 LEASE_SECONDS = 5
 LOOK_SECONDS = 0.05
 KILLED_AT = (1 / 3, 2 / 3)
@@ -32,7 +29,6 @@ KILLED_AT = (1 / 3, 2 / 3)
 def measure(stage: Stage) -> Iterator[Figure]:
     """Backfill, kill, go on, kill, go on; then read what the log has."""
     from benchmarks.backends import through
-    from benchmarks.publishing.backfill import have_cities
     from benchmarks.publishing.backlog import wait_in_outbox
     from logpipe_signals.publishing import backfills
     from testproject.places.models import City
@@ -82,15 +78,9 @@ def _killed(job: int, share: float) -> float:
             if state.rows_done >= share * (state.rows_total or sys.maxsize):
                 break
             time.sleep(LOOK_SECONDS)
-        megabytes = _peak_megabytes(runner.pid)
+        megabytes = pythons.peak_megabytes(runner.pid)
         runner.kill()
     return megabytes
-
-
-def _peak_megabytes(pid: int | str) -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def _waiting() -> int:
@@ -199,7 +189,7 @@ def main(job: str) -> None:
 
     with through("confluent", LEASE_SECONDS=LEASE_SECONDS):
         Foreground([Backfill.objects.get(pk=job)], owner=relay_id()).run()
-    pythons.tell(megabytes=_peak_megabytes("self"))
+    pythons.tell(megabytes=pythons.peak_megabytes())
 
 
 if __name__ == "__main__":

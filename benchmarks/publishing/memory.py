@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Iterator
 
@@ -41,7 +40,7 @@ def _drain(backend: str) -> None:
 
     with through(backend):
         report = RelayWorker(["default"]).drain()
-    pythons.tell(sent=report.sent, megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    pythons.tell(sent=report.sent, megabytes=pythons.peak_megabytes())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from logpipe_signals.models import DeadLetter, Offset
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
 from testproject.places.models import City, Country
-from tests.unit.consuming.conftest import person, put, put_message
+from tests.unit.consuming.conftest import names, person, put, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -55,10 +55,6 @@ def run(create: Create, **options: Any) -> Tally:
 def put_names(*names: str) -> None:
     for number, name in enumerate(names):
         put_message(person(number, name))
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def reasons() -> list[str]:

@@ -19,7 +19,7 @@ from logpipe_signals.exceptions import DeclarationError
 from logpipe_signals.models import DeadLetter
 from testproject.mirror.models import CityCopy, CountryCopy, PersonCopy
 from testproject.mirror.serializers import CityCopySerializer, CountryCopySerializer, PersonCopySerializer
-from tests.unit.consuming.conftest import person, put_message
+from tests.unit.consuming.conftest import names, person, put_message
 from tests.zoo.models import Address, Region
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -41,10 +41,6 @@ def run(cls: type = PersonCopySerializer, *, batch_size: int = 1000, **options: 
     loop = Loop(consumer._feed, {"people": consumer.routes}, loop_options, stop=Stop())
     loop._pace._size = batch_size
     return loop.run()
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def reasons() -> list[str]:

@@ -23,7 +23,7 @@ from logpipe_signals.models import DeadLetter, Offset
 from logpipe_signals.signals import message_applied, message_failed
 from testproject.mirror.models import CountryCopy, PersonCopy
 from testproject.mirror.serializers import CountryCopySerializer, PersonCopySerializer
-from tests.unit.consuming.conftest import person, put, put_message
+from tests.unit.consuming.conftest import names, person, put, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -32,10 +32,6 @@ def people(**options: Any) -> Consumer:
     consumer = Consumer("people", consumer_timeout_ms=10, **options)
     consumer.register(PersonCopySerializer)
     return consumer
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def position(topic: str = "people") -> str | None:

@@ -9,9 +9,8 @@ import pytest
 from logpipe_signals import Consumer
 from logpipe_signals.envelope import Meta
 from logpipe_signals.models import DeadLetter
-from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
-from tests.unit.consuming.conftest import person, put, put_message
+from tests.unit.consuming.conftest import names, person, put, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -40,10 +39,6 @@ def consumer(*classes: type[Picky], **options: Any) -> Consumer:
 
 def states() -> list[str]:
     return list(DeadLetter.objects.using("subscriber").order_by("pk").values_list("state", flat=True))
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def test_a_later_good_record_supersedes_the_letter_of_its_identity_only():

@@ -13,9 +13,8 @@ from logpipe_signals import Consumer, subscribes
 from logpipe_signals.envelope import Meta
 from logpipe_signals.models import DeadLetter
 from logpipe_signals.registry import SubscriptionRegistry, subscriptions
-from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
-from tests.unit.consuming.conftest import person, put_message
+from tests.unit.consuming.conftest import names, person, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -58,10 +57,6 @@ def replay(*args: str) -> str:
 
 def states() -> list[str]:
     return list(DeadLetter.objects.using("subscriber").order_by("pk").values_list("state", flat=True))
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def test_a_letter_is_applied_when_its_cause_is_mended(broken: dict[str, bool]):

@@ -17,7 +17,7 @@ from logpipe_signals.envelope import Meta
 from logpipe_signals.models import AppliedSequence
 from testproject.mirror.models import PersonCopy
 from testproject.mirror.serializers import PersonCopySerializer
-from tests.unit.consuming.conftest import person, put, put_message
+from tests.unit.consuming.conftest import names, person, put, put_message
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -39,10 +39,6 @@ def run(**options: Any) -> Tally:
     consumer = Consumer("people", consumer_timeout_ms=10, **options)
     consumer.register(PersonCopySerializer)
     return consumer.run()
-
-
-def names() -> list[str]:
-    return list(PersonCopy.objects.order_by("uuid").values_list("first_name", flat=True))
 
 
 def test_an_older_record_is_dropped():
